@@ -1,0 +1,1 @@
+//! The command line. It does not know how the server works inside.

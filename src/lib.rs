@@ -1,0 +1,14 @@
+//! The module list of the cauce origin; `ARCHITECTURE.md` is the map. It knows no behaviour of its own.
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod event;
+pub mod http;
+pub mod live;
+pub mod name;
+pub mod rtmp;
+pub mod telemetry;
