@@ -1,14 +1,56 @@
-//! HTTP: accept loop, routes, replies, HLS delivery. It does not know how segments are made.
+//! HTTP: what is answered to whom. Around it: the accept loop (`listener`), one connection
+//! (`connection`, `socket`, `activity`), paths (`route`), answers (`delivery`, `reply`, `probe`,
+//! `body`). It does not know how segments are made.
 
-use std::sync::Arc;
+mod activity;
+mod assets;
+mod body;
+mod client;
+mod conditional;
+mod connection;
+mod delivery;
+mod listener;
+mod meter;
+mod probe;
+mod reply;
+pub mod route;
+mod socket;
 
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hyper::{Method, Request, StatusCode, header};
 use tokio::{net::TcpListener, sync::watch};
+use tracing::{debug, info, warn};
 
-use crate::{config::Config, live::Live};
+use self::{
+    body::Body,
+    meter::{Label, Meter},
+    reply::Answer,
+    route::{Route, RouteError},
+};
+use crate::{
+    config::Config,
+    live::{Live, Missing},
+    name::Rendition,
+};
+
+/// Rest between two requests of a connection. A player asks every target duration, at most 10 s.
+const IDLE: Duration = Duration::from_secs(75);
+/// An answer that took longer to begin is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The same id as on the request's log line.
+const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-request-id");
 
 /// What requests are answered from.
 pub struct State {
+    /// The limits, and who may read metrics.
     pub config: Arc<Config>,
+    /// What viewers read.
     pub live: Live,
     /// Renders `/metrics`.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
@@ -16,7 +58,188 @@ pub struct State {
     pub not_ready: watch::Receiver<Option<String>>,
 }
 
-/// Serves until `stop` turns true, then finishes running requests and returns.
-pub async fn serve(_listener: TcpListener, _state: Arc<State>, _stop: watch::Receiver<bool>) {
-    todo!()
+/// Serves until `stop` turns true, then finishes running requests and returns. A caller that drops
+/// this ends every connection.
+pub async fn serve(listener: TcpListener, state: Arc<State>, stop: watch::Receiver<bool>) {
+    let meter = Meter::new();
+    listener::serve(listener, Arc::new(Server { state, meter }), stop).await;
+}
+
+/// The state with its counters.
+struct Server {
+    state: Arc<State>,
+    meter: Meter,
+}
+
+impl Server {
+    /// Answers one request; the request's body, which nothing here takes, is not read.
+    async fn answer<B>(&self, peer: SocketAddr, request: &Request<B>) -> Answer {
+        let began = Instant::now();
+        let path = request.uri().path();
+        let (label, mut answer) = match route::parse(request.method(), path) {
+            Ok(route) => (label(&route), self.dispatch(peer, request, route).await),
+            Err(error) if route::is_live(path) => (Label::Live, delivery::refused(error)),
+            Err(error) => (Label::Unknown, refused(error)),
+        };
+        if label.is_live() {
+            delivery::share(&mut answer);
+        } else {
+            let id = client::request_id();
+            reply::set_text(&mut answer, REQUEST_ID, &id);
+        }
+        finish(request.method(), &mut answer);
+        self.meter.answered(label, answer.status());
+        self.log(label, peer, request, &answer, began.elapsed());
+        answer
+    }
+
+    async fn dispatch<B>(&self, peer: SocketAddr, request: &Request<B>, route: Route) -> Answer {
+        let State {
+            config,
+            live,
+            metrics,
+            not_ready,
+        } = &*self.state;
+        let headers = request.headers();
+        match route {
+            Route::Multivariant(uid) => match live.snapshot(&uid) {
+                Some(snapshot) => {
+                    let target = snapshot.target_duration_s;
+                    delivery::playlist(headers, &snapshot.multivariant, target)
+                }
+                None => delivery::missing(Missing::NotFound),
+            },
+            Route::Media(uid, rendition) => match live.snapshot(&uid) {
+                Some(snapshot) if rendition == Rendition::source() => {
+                    delivery::playlist(headers, &snapshot.media, snapshot.target_duration_s)
+                }
+                _ => delivery::missing(Missing::NotFound),
+            },
+            Route::Segment(_, rendition, _) if rendition != Rendition::source() => {
+                delivery::missing(Missing::NotFound)
+            }
+            Route::Segment(uid, _, name) => match live.segment(&uid, &name).await {
+                Ok(served) => delivery::segment(request.method(), headers, &served),
+                Err(missing) => delivery::missing(missing),
+            },
+            Route::Thumbnail(uid) => match live.thumbnail(&uid).await {
+                Ok(served) => delivery::thumbnail(headers, &served),
+                Err(missing) => delivery::missing(missing),
+            },
+            Route::Preflight => delivery::preflight(),
+            Route::Health => probe::health(),
+            Route::Ready => probe::ready(not_ready.borrow().as_deref(), live.storage_trouble()),
+            Route::Version => probe::version(),
+            Route::Metrics => {
+                let address = client::address(peer.ip(), headers, &config.http.trusted_proxies);
+                probe::metrics(address, &config.metrics_allow, || metrics.render())
+            }
+            Route::Home => reply::file(&assets::HOME, headers),
+            Route::Watch(_) => reply::file(&assets::WATCH, headers),
+            Route::Asset(asset) => reply::file(asset, headers),
+        }
+    }
+
+    /// The access log. By default it shows failures, slow answers and pages: not each segment, and
+    /// not what a balancer asks each second.
+    fn log<B>(
+        &self,
+        label: Label,
+        peer: SocketAddr,
+        request: &Request<B>,
+        answer: &Answer,
+        took: Duration,
+    ) {
+        let status = answer.status();
+        let failed = status.is_server_error() && label != Label::Probe;
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    client = %client::address(
+                        peer.ip(),
+                        request.headers(),
+                        &self.state.config.http.trusted_proxies,
+                    ),
+                    method = %request.method(),
+                    path = request.uri().path(),
+                    status = status.as_u16(),
+                    took_ms = took.as_millis() as u64,
+                    route = label.as_str(),
+                    request_id = answer.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()),
+                    "request"
+                )
+            };
+        }
+        if failed || took >= SLOW {
+            line!(warn);
+        } else if matches!(label, Label::Page | Label::Unknown) {
+            line!(info);
+        } else {
+            line!(debug);
+        }
+    }
+}
+
+/// Under which name a route is counted.
+fn label(route: &Route) -> Label {
+    match route {
+        Route::Multivariant(_) | Route::Media(..) => Label::Playlist,
+        Route::Segment(..) => Label::Segment,
+        Route::Thumbnail(_) => Label::Thumbnail,
+        Route::Preflight => Label::Live,
+        Route::Health | Route::Ready | Route::Version | Route::Metrics => Label::Probe,
+        Route::Home | Route::Watch(_) => Label::Page,
+        Route::Asset(_) => Label::Asset,
+    }
+}
+
+/// A path outside `/live` that leads nowhere.
+fn refused(error: RouteError) -> Answer {
+    let (status, detail, code) = reply::refusal(error);
+    let mut answer = reply::error(status, detail, code);
+    if let RouteError::MethodNotAllowed { allow } = error {
+        reply::set(&mut answer, header::ALLOW, allow);
+    }
+    answer
+}
+
+/// Says the length, and keeps only it for HEAD (RFC 9110 9.3.2). A 204 or 304 has none.
+fn finish(method: &Method, answer: &mut Answer) {
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status());
+    if !bodiless {
+        let len = answer.body().len();
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, len.into());
+    }
+    if method == Method::HEAD {
+        *answer.body_mut() = Body::empty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn head_keeps_the_length_and_drops_the_body() {
+        let mut answer = Answer::new(Body::text(Bytes::from_static(b"text")));
+        finish(&Method::HEAD, &mut answer);
+        assert_eq!(answer.headers()["content-length"], "4");
+        assert!(answer.body().is_empty());
+
+        let mut unchanged = Answer::new(Body::empty());
+        *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
+        finish(&Method::GET, &mut unchanged);
+        assert!(!unchanged.headers().contains_key("content-length"));
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_allowed() {
+        let allow = "GET, HEAD";
+        let answer = refused(RouteError::MethodNotAllowed { allow });
+        assert_eq!(answer.status(), 405);
+        assert_eq!(answer.headers()["allow"], allow);
+    }
 }

@@ -1,0 +1,124 @@
+//! The files of `web/` that are built into the program. It does not know what they contain.
+
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+/// One embedded file.
+#[derive(Debug)]
+pub struct Asset {
+    /// Its path below the server's root.
+    pub path: &'static str,
+    /// Its bytes.
+    pub content: &'static [u8],
+    etag: OnceLock<String>,
+}
+
+impl PartialEq for Asset {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+impl Eq for Asset {}
+
+/// `asset!("file")` is `web/file`.
+macro_rules! asset {
+    ($file:literal) => {
+        Asset {
+            path: concat!("web/", $file),
+            content: include_bytes!(concat!("../../web/", $file)),
+            etag: OnceLock::new(),
+        }
+    };
+}
+
+/// `/`
+pub static HOME: Asset = asset!("home.html");
+/// `/watch/{uid}`
+pub static WATCH: Asset = asset!("watch.html");
+
+static FILES: [Asset; 6] = [
+    asset!("home.js"),
+    asset!("watch.js"),
+    asset!("style.css"),
+    asset!("icon.svg"),
+    asset!("vendor/hls.js/hls.light.min.mjs"),
+    asset!("vendor/hls.js/hls.worker.js"),
+];
+
+/// The file at `path`, which has no leading slash.
+pub fn find(path: &str) -> Option<&'static Asset> {
+    let path = match path {
+        // Browsers ask for it by themselves.
+        "favicon.ico" => "web/icon.svg",
+        path => path,
+    };
+    FILES.iter().find(|asset| asset.path == path)
+}
+
+impl Asset {
+    /// By the file's name.
+    pub fn content_type(&self) -> &'static str {
+        match self.path.rsplit_once('.').map(|(_, end)| end) {
+            Some("html") => "text/html; charset=utf-8",
+            Some("js" | "mjs") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "application/octet-stream",
+        }
+    }
+
+    /// Quoted strong entity tag, made from the content.
+    pub fn etag(&self) -> &str {
+        self.etag.get_or_init(|| {
+            let digest = Sha256::digest(self.content);
+            let hex: String = digest[..10].iter().map(|b| format!("{b:02x}")).collect();
+            format!("\"{hex}\"")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_has_a_type_and_its_own_tag() {
+        let all: Vec<_> = FILES.iter().chain([&HOME, &WATCH]).collect();
+        for asset in &all {
+            assert_ne!(
+                asset.content_type(),
+                "application/octet-stream",
+                "{asset:?}"
+            );
+            assert!(!asset.content.is_empty());
+            let same = all.iter().filter(|other| other.etag() == asset.etag());
+            assert_eq!(same.count(), 1);
+        }
+    }
+
+    /// A browser refuses inline code under the pages' policy.
+    #[test]
+    fn pages_carry_no_inline_code_or_style() {
+        for page in [&HOME, &WATCH] {
+            let text = std::str::from_utf8(page.content).unwrap();
+            for inline in ["<style", " style=", " onclick=", " onload=", " onsubmit="] {
+                assert!(!text.contains(inline), "{inline}");
+            }
+            for script in text.split("<script").skip(1) {
+                assert!(script.contains(" src=\"/web/"), "{script}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_pages_name_exists() {
+        for page in [&HOME, &WATCH] {
+            let text = std::str::from_utf8(page.content).unwrap();
+            for rest in text.split("\"/web/").skip(1) {
+                let file = rest.split('"').next().unwrap();
+                assert!(find(&format!("web/{file}")).is_some(), "{file}");
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What follows an answer's head: nothing, one piece of text, or slices of a segment that every
+//! viewer shares. Nothing is copied. It does not know what the bytes are.
+
+use std::{
+    convert::Infallible,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use super::activity::Ticket;
+
+/// The largest piece handed over at once, bytes: what an HTTP/2 stream buffers before flow control
+/// is asked again, and how finely a stalled one is noticed.
+const PIECE_BYTES: usize = 128 * 1024;
+
+/// An answer's body.
+#[derive(Debug, Default)]
+pub struct Body {
+    content: Content,
+    ticket: Option<Ticket>,
+    sent: Option<metrics::Counter>,
+}
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Empty,
+    Text(Bytes),
+    Slices(Slices),
+}
+
+/// A cursor over shared slices.
+#[derive(Debug)]
+struct Slices {
+    parts: Arc<[Bytes]>,
+    /// Which slice is next, and where in it.
+    part: usize,
+    offset: usize,
+    /// Bytes still to give.
+    left: u64,
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// One piece.
+    pub fn text(text: impl Into<Bytes>) -> Self {
+        let text = text.into();
+        Self {
+            content: if text.is_empty() {
+                Content::Empty
+            } else {
+                Content::Text(text)
+            },
+            ..Self::default()
+        }
+    }
+
+    /// `range` of the concatenation of `parts`; what is past its end is not given.
+    pub fn slices(parts: Arc<[Bytes]>, range: Range<u64>) -> Self {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let end = range.end.min(len);
+        let mut skip = range.start.min(end);
+        let left = end - skip;
+        let mut part = 0;
+        while part < parts.len() && skip >= parts[part].len() as u64 {
+            skip -= parts[part].len() as u64;
+            part += 1;
+        }
+        Self {
+            content: Content::Slices(Slices {
+                parts,
+                part,
+                // Smaller than the length of a slice in memory.
+                offset: skip as usize,
+                left,
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Bytes still to give.
+    pub fn len(&self) -> u64 {
+        match &self.content {
+            Content::Empty => 0,
+            Content::Text(text) => text.len() as u64,
+            Content::Slices(slices) => slices.left,
+        }
+    }
+
+    /// Nothing left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The request lasts until this body is dropped, and `sent` counts its bytes.
+    pub fn track(mut self, ticket: Ticket, sent: metrics::Counter) -> Self {
+        self.ticket = Some(ticket);
+        self.sent = Some(sent);
+        self
+    }
+}
+
+impl Slices {
+    /// The next piece.
+    fn next(&mut self) -> Option<Bytes> {
+        while self.left > 0 {
+            let part = self.parts.get(self.part)?;
+            let rest = part.len() - self.offset;
+            if rest == 0 {
+                self.part += 1;
+                self.offset = 0;
+                continue;
+            }
+            let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let take = rest.min(PIECE_BYTES).min(wanted);
+            let piece = part.slice(self.offset..self.offset + take);
+            self.offset += take;
+            self.left -= take as u64;
+            return Some(piece);
+        }
+        None
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = match &mut self.content {
+            Content::Empty => None,
+            Content::Text(text) => Some(std::mem::take(text)),
+            Content::Slices(slices) => slices.next(),
+        };
+        if self.len() == 0 {
+            self.content = Content::Empty;
+        }
+        if let Some(ticket) = &mut self.ticket {
+            ticket.progress();
+        }
+        if let (Some(piece), Some(sent)) = (&piece, &self.sent) {
+            sent.increment(piece.len() as u64);
+        }
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use hyper::body::Body as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(lengths: &[usize]) -> Arc<[Bytes]> {
+        let mut next = 0u8;
+        lengths
+            .iter()
+            .map(|&length| {
+                (0..length)
+                    .map(|_| {
+                        next = next.wrapping_add(1);
+                        next
+                    })
+                    .collect::<Vec<_>>()
+                    .into()
+            })
+            .collect()
+    }
+
+    async fn pieces(mut body: Body) -> Vec<Bytes> {
+        let mut out = vec![];
+        while let Some(frame) = body.frame().await {
+            let before = body.size_hint().exact();
+            out.push(frame.unwrap().into_data().unwrap());
+            assert_eq!(before, Some(body.len()));
+        }
+        assert!(body.is_end_stream());
+        out
+    }
+
+    #[tokio::test]
+    async fn slices_are_shared_not_copied() {
+        let parts = parts(&[3, 0, 5]);
+        let out = pieces(Body::slices(parts.clone(), 1..7)).await;
+        assert_eq!(out.len(), 2);
+        assert_eq!(out[0].as_ptr(), parts[0][1..].as_ptr());
+        assert_eq!(out[1].as_ptr(), parts[2].as_ptr());
+        assert_eq!(out[1].len(), 4);
+    }
+
+    #[tokio::test]
+    async fn pieces_are_bounded() {
+        let out = pieces(Body::slices(parts(&[PIECE_BYTES * 2 + 1]), 0..u64::MAX)).await;
+        let lengths: Vec<_> = out.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 1]);
+    }
+
+    #[tokio::test]
+    async fn text_and_nothing() {
+        assert_eq!(pieces(Body::text("text")).await, ["text"]);
+        assert!(pieces(Body::empty()).await.is_empty());
+        assert!(Body::text("").is_end_stream());
+        assert!(Body::slices(parts(&[]), 0..9).is_end_stream());
+    }
+
+    proptest! {
+        #[test]
+        fn any_range_of_any_slices_is_that_range(
+            lengths in prop::collection::vec(0usize..20, 0..6),
+            start in 0u64..100,
+            end in 0u64..100,
+        ) {
+            let parts = parts(&lengths);
+            let whole: Vec<u8> = parts.concat();
+            let end_in = (end as usize).min(whole.len());
+            let expected = whole.get(start as usize..end_in).unwrap_or(&[]);
+            let body = Body::slices(parts, start..end);
+            prop_assert_eq!(body.len(), expected.len() as u64);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let given = runtime.block_on(pieces(body)).concat();
+            prop_assert_eq!(given, expected);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One connection, from its first byte to its close: HTTP/1.1, or HTTP/2 when the client begins
+//! with its preface. It does not know what is asked or answered.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tracing::debug;
+
+use super::{
+    Server,
+    activity::{Activity, Patience},
+    body::Body,
+    meter,
+    socket::Socket,
+};
+
+/// The least that hyper takes as a limit on a request's head, bytes.
+const LEAST_HEADER_BYTES: usize = 8192;
+/// Requests one HTTP/2 connection may have open: a player needs three, a CDN opens more connections.
+const HTTP2_STREAMS: u32 = 100;
+/// Bytes of an answer that wait for an HTTP/2 stream's flow control.
+const HTTP2_SEND_BYTES: usize = 256 * 1024;
+
+/// Serves one client until it leaves, is overdue, or `stop` turns true; then what it has asked for
+/// is still answered.
+pub async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    server: Arc<Server>,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &server.state.config.limits;
+    let activity = Activity::new(Patience {
+        head: limits.http_header_timeout,
+        idle: super::IDLE,
+        write: limits.http_write_timeout,
+    });
+    let socket = TokioIo::new(Socket::new(stream, activity.clone()));
+    let service = {
+        let (server, activity) = (server.clone(), activity.clone());
+        service_fn(move |request| answer(server.clone(), activity.clone(), peer, request))
+    };
+    let builder = builder(limits.http_header_bytes);
+    let connection = builder.serve_connection(socket, service);
+    tokio::pin!(connection);
+    let look = sleep_until(Instant::now());
+    tokio::pin!(look);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%peer, %error, "connection broken");
+                }
+                return;
+            }
+            () = look.as_mut() => match activity.check() {
+                Ok(next) => look.as_mut().reset(next),
+                Err(overdue) => {
+                    debug!(%peer, reason = overdue.as_str(), "connection ended");
+                    meter::cut(overdue.as_str());
+                    return;
+                }
+            },
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// One request; its ticket goes with the answer's body.
+async fn answer(
+    server: Arc<Server>,
+    activity: Arc<Activity>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let mut ticket = activity.begin(request.version() == hyper::Version::HTTP_2);
+    let answer = server.answer(peer, &request).await;
+    ticket.progress();
+    let sent = server.meter.bytes();
+    Ok(answer.map(|body| body.track(ticket, sent)))
+}
+
+fn builder(header_bytes: usize) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .max_buf_size(header_bytes.max(LEAST_HEADER_BYTES))
+        // `Activity` keeps this time: hyper's counts the rest between requests as a head.
+        .header_read_timeout(None);
+    builder
+        .http2()
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_send_buf_size(HTTP2_SEND_BYTES);
+    builder
+}

@@ -1,0 +1,194 @@
+//! HLS delivery: playlists, segments and thumbnails with every header that players and caches live
+//! by (RFC 8216, RFC 9110, RFC 9111). It does not know where the bytes come from.
+
+use hyper::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+
+use super::{
+    body::Body,
+    conditional::{self, Wanted},
+    reply::{Answer, refusal, set, set_text},
+    route::{READ_LIVE, RouteError},
+};
+use crate::live::{Missing, Rendered, Served};
+
+/// What a cache may keep for good: a segment's name is never used twice.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// A stream that is not there may be there in a moment.
+const BRIEFLY: &str = "max-age=1";
+
+/// A playlist, gzip or plain as the client takes it. `max-age` is half a target duration: a cache
+/// that asks so often never serves one that is a whole segment old.
+pub fn playlist(request: &HeaderMap, rendered: &Rendered, target_duration_s: u32) -> Answer {
+    let gzip = conditional::accepts_gzip(request);
+    let (content, etag) = if gzip {
+        (&rendered.gzip, &rendered.etag_gzip)
+    } else {
+        (&rendered.plain, &rendered.etag)
+    };
+    let fresh = conditional::not_modified(request, etag, rendered.modified);
+    let mut answer = if fresh {
+        not_modified()
+    } else {
+        Response::new(Body::text(content.clone()))
+    };
+    set(&mut answer, header::VARY, "Accept-Encoding");
+    let half = (target_duration_s / 2).max(1);
+    set_text(
+        &mut answer,
+        header::CACHE_CONTROL,
+        &format!("public, max-age={half}"),
+    );
+    validators(&mut answer, etag, rendered.modified);
+    if !fresh {
+        set(
+            &mut answer,
+            header::CONTENT_TYPE,
+            "application/vnd.apple.mpegurl",
+        );
+        if gzip {
+            set(&mut answer, header::CONTENT_ENCODING, "gzip");
+        }
+    }
+    answer
+}
+
+/// A segment, or the part of it that is asked for. Only GET has ranges (RFC 9110 14.2).
+pub fn segment(method: &Method, request: &HeaderMap, served: &Served) -> Answer {
+    let wanted = if method == Method::GET {
+        conditional::wanted(request, &served.etag, served.modified, served.len)
+    } else {
+        Wanted::Whole
+    };
+    if conditional::not_modified(request, &served.etag, served.modified) {
+        let mut answer = not_modified();
+        set(&mut answer, header::CACHE_CONTROL, IMMUTABLE);
+        validators(&mut answer, &served.etag, served.modified);
+        return answer;
+    }
+    let range = match wanted {
+        Wanted::Nothing => return unsatisfiable(served.len),
+        Wanted::Part(range) => Some(range),
+        Wanted::Whole => None,
+    };
+    let all = 0..served.len;
+    let body = Body::slices(served.body.clone(), range.clone().unwrap_or(all));
+    let mut answer = Response::new(body);
+    if let Some(range) = range {
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let text = format!("bytes {}-{}/{}", range.start, range.end - 1, served.len);
+        set_text(&mut answer, header::CONTENT_RANGE, &text);
+    }
+    set(&mut answer, header::CONTENT_TYPE, "video/mp2t");
+    set(&mut answer, header::ACCEPT_RANGES, "bytes");
+    set(&mut answer, header::CACHE_CONTROL, IMMUTABLE);
+    validators(&mut answer, &served.etag, served.modified);
+    answer
+}
+
+/// A thumbnail.
+pub fn thumbnail(request: &HeaderMap, served: &Served) -> Answer {
+    let fresh = conditional::not_modified(request, &served.etag, served.modified);
+    let mut answer = if fresh {
+        not_modified()
+    } else {
+        Response::new(Body::slices(served.body.clone(), 0..served.len))
+    };
+    if !fresh {
+        set(&mut answer, header::CONTENT_TYPE, "image/jpeg");
+    }
+    set(&mut answer, header::CACHE_CONTROL, "max-age=10");
+    validators(&mut answer, &served.etag, served.modified);
+    answer
+}
+
+/// What is not there, now or ever.
+pub fn missing(missing: Missing) -> Answer {
+    match missing {
+        Missing::NotFound => refused(RouteError::NotFound),
+        Missing::Unavailable => {
+            let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "Storage does not answer.");
+            set(&mut answer, header::CACHE_CONTROL, "no-store");
+            set(&mut answer, header::RETRY_AFTER, "1");
+            answer
+        }
+    }
+}
+
+/// A path under `/live` that leads nowhere.
+pub fn refused(error: RouteError) -> Answer {
+    let (status, detail, _) = refusal(error);
+    let mut answer = plain(status, detail);
+    set(&mut answer, header::CACHE_CONTROL, BRIEFLY);
+    if let RouteError::MethodNotAllowed { allow } = error {
+        set(&mut answer, header::ALLOW, allow);
+    }
+    answer
+}
+
+/// The answer to OPTIONS.
+pub fn preflight() -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut answer, header::ALLOW, READ_LIVE);
+    set(&mut answer, header::ACCESS_CONTROL_ALLOW_METHODS, READ_LIVE);
+    set(&mut answer, header::ACCESS_CONTROL_MAX_AGE, "86400");
+    answer
+}
+
+/// What every answer under `/live` carries, errors too: players run on other sites.
+pub fn share(answer: &mut Answer) {
+    const SHARED: [(HeaderName, &str); 4] = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Content-Range, Date"),
+        (HeaderName::from_static("timing-allow-origin"), "*"),
+    ];
+    for (name, value) in SHARED {
+        answer
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Answer {
+    let mut answer = Response::new(Body::text(text));
+    *answer.status_mut() = status;
+    set(
+        &mut answer,
+        header::CONTENT_TYPE,
+        "text/plain; charset=utf-8",
+    );
+    answer
+}
+
+fn not_modified() -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    answer
+}
+
+fn unsatisfiable(len: u64) -> Answer {
+    let mut answer = plain(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "The range is past the end.",
+    );
+    set_text(
+        &mut answer,
+        header::CONTENT_RANGE,
+        &format!("bytes */{len}"),
+    );
+    set(&mut answer, header::CACHE_CONTROL, BRIEFLY);
+    answer
+}
+
+fn validators(answer: &mut Answer, etag: &str, modified: std::time::SystemTime) {
+    set_text(answer, header::ETAG, etag);
+    let date = httpdate::fmt_http_date(modified);
+    set_text(answer, header::LAST_MODIFIED, &date);
+}
+
+#[cfg(test)]
+mod tests;

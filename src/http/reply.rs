@@ -1,0 +1,144 @@
+//! Answers outside `/live`: JSON, errors, pages and files with their headers. It does not know which
+//! request gets which.
+
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+
+use super::{assets::Asset, body::Body, conditional, route::RouteError};
+
+/// A whole answer.
+pub type Answer = Response<Body>;
+
+/// What pages may load: our own scripts, styles and media, and nothing from elsewhere. The player
+/// hands media to the video element as `blob:`.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     media-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'self'",
+);
+
+/// Sets a header that has a constant value.
+pub fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
+    answer
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
+}
+
+/// Sets a header from a text made of visible ASCII, as entity tags, dates and numbers are. One that
+/// is not is left out: a missing validator costs a cache hit, not a viewer.
+pub fn set_text(answer: &mut Answer, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// A JSON object.
+pub fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
+    let mut answer = Response::new(Body::text(value.to_string()));
+    *answer.status_mut() = status;
+    set(&mut answer, header::CONTENT_TYPE, "application/json");
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    answer
+}
+
+/// `{"detail": ..., "code": ...}`.
+pub fn error(status: StatusCode, detail: &str, code: &str) -> Answer {
+    json(
+        status,
+        &serde_json::json!({ "detail": detail, "code": code }),
+    )
+}
+
+/// What a path that leads nowhere is answered, in status and words.
+pub fn refusal(error: RouteError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        RouteError::NotFound => (StatusCode::NOT_FOUND, "Not found.", "not_found"),
+        RouteError::MethodNotAllowed { .. } => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed.",
+            "method_not_allowed",
+        ),
+        RouteError::BadRequest => (
+            StatusCode::BAD_REQUEST,
+            "The path is not well formed.",
+            "bad_request",
+        ),
+    }
+}
+
+/// Text for Prometheus.
+pub fn metrics(text: String) -> Answer {
+    let mut answer = Response::new(Body::text(text));
+    set(
+        &mut answer,
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
+}
+
+/// A file built into the program, as a page or as a part of one. It is asked for again with each use
+/// and answered 304 by its tag, so a new version of the program is a new version of its pages.
+pub fn file(asset: &'static Asset, request: &HeaderMap) -> Answer {
+    let etag = asset.etag();
+    let fresh = request
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|_| conditional::not_modified(request, etag, std::time::UNIX_EPOCH));
+    let mut answer = Response::new(if fresh {
+        Body::empty()
+    } else {
+        Body::text(bytes::Bytes::from_static(asset.content))
+    });
+    if fresh {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    set_text(&mut answer, header::ETAG, etag);
+    set(&mut answer, header::CONTENT_TYPE, asset.content_type());
+    set(&mut answer, header::CACHE_CONTROL, "no-cache");
+    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(&mut answer, header::REFERRER_POLICY, "no-referrer");
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::assets;
+
+    #[test]
+    fn errors_are_json_and_never_cached() {
+        let answer = error(StatusCode::FORBIDDEN, "Not from here.", "forbidden");
+        assert_eq!(answer.status(), 403);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert!(!answer.body().is_empty());
+    }
+
+    #[test]
+    fn files_have_a_tag_that_gives_304() {
+        let asset = assets::find("web/watch.js").unwrap();
+        let first = file(asset, &HeaderMap::new());
+        assert_eq!(first.status(), 200);
+        assert_eq!(first.body().len(), asset.content.len() as u64);
+        assert_eq!(
+            first.headers()["content-type"],
+            "text/javascript; charset=utf-8"
+        );
+        let policy = first.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("script-src 'self';"));
+
+        let mut again = HeaderMap::new();
+        again.insert(header::IF_NONE_MATCH, first.headers()["etag"].clone());
+        let second = file(asset, &again);
+        assert_eq!(second.status(), 304);
+        assert!(second.body().is_empty());
+        assert_eq!(second.headers()["etag"], first.headers()["etag"]);
+    }
+}
