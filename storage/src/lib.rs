@@ -1,28 +1,20 @@
 //! Where finished objects live. One trait, one contract suite (`contract.rs`) that every backend
 //! passes. It does not know what a segment or a playlist is.
 
-use std::{future::Future, ops::Range, pin::Pin, sync::Arc, time::SystemTime};
+pub mod contract;
+pub mod disk;
+pub mod fault;
+pub mod key;
+pub mod memory;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, ops::Range, pin::Pin, time::SystemTime};
 
 use bytes::Bytes;
 
-/// The name of an object: 1 to 8 parts of `[A-Za-z0-9_.-]{1,128}` joined by `/`, no part `.` or `..`
-/// or beginning with a dot. Parsed once; a key that exists can be a path, an URL and an S3 key as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Arc<str>);
-
-impl Key {
-    /// Parses a key.
-    ///
-    /// # Errors
-    /// [`Error::BadKey`] when a part is empty, too long, or has another character.
-    pub fn new(_name: &str) -> Result<Self, Error> {
-        todo!()
-    }
-    /// The key's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+pub use key::Key;
 
 /// Headers an object is served with by backends that serve objects themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +74,9 @@ pub enum Error {
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// A flat store of immutable or replaced-as-a-whole objects. A put is seen whole or not at all;
-/// what was acknowledged can be got at once.
+/// what was acknowledged can be got at once. Of writes to one key the one that began last wins, also
+/// when an earlier one was given up by its caller. No key may be the first parts of another: a
+/// backend may refuse the second of the two.
 pub trait Store: Send + Sync + 'static {
     /// Stores the concatenation of `body` under `key`, replacing what was there.
     fn put<'a>(&'a self, key: &'a Key, body: &'a [Bytes], meta: Meta) -> Answer<'a, ()>;
@@ -92,4 +86,15 @@ pub trait Store: Send + Sync + 'static {
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Listed>>;
     /// Deletes what exists of `keys`; one that does not is no error.
     fn delete<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, ()>;
+}
+
+/// `range` cut to an object of `size` bytes; `None` is all of it.
+pub(crate) fn cut_to(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, Error> {
+    let Some(range) = range else {
+        return Ok(0..size);
+    };
+    if range.start >= size {
+        return Err(Error::Range { size });
+    }
+    Ok(range.start..range.end.clamp(range.start, size))
 }
