@@ -1,8 +1,6 @@
 //! `cauce stream`: acts on the database, also beside a running server, which notices by itself. It
 //! does not know who publishes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use clap::{Subcommand, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
@@ -13,7 +11,7 @@ use super::{
 use crate::{
     auth::Secret,
     config::Config,
-    db::{Db, Status, StreamRow},
+    db::{Db, Status, StreamRow, now_ms},
     error::{Error, Kind, Result},
     event::Urls,
     name::{StreamKey, StreamUid},
@@ -129,11 +127,6 @@ fn describe(row: &StreamRow) -> Value {
         "ended_at": row.ended_at_ms.map(rfc3339),
         "ended_reason": row.ended_reason,
     })
-}
-
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
