@@ -1,13 +1,35 @@
-//! Composition root: the only file that knows every part.
+//! Composition root: the only file that knows every part. It does not know what any of them does.
 
-use std::{net::SocketAddr, sync::Arc};
+mod parts;
+mod readiness;
 
-use storage::Store;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{
-    config::Config,
-    error::{Error, Kind, Result},
+use storage::{Store, disk::Disk, memory::Memory};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, interval, timeout, timeout_at},
 };
+use tracing::{info, warn};
+
+use self::{parts::Parts, readiness::Readiness};
+use crate::{
+    auth::{Auth, Secret},
+    config::{Backend, Config},
+    db::Db,
+    demo,
+    error::{Error, Kind, Result},
+    event::Urls,
+    http,
+    live::Live,
+    rtmp, telemetry,
+};
+
+/// How often the database is asked whether it answers, and how long it may take.
+const DATABASE_CHECK: Duration = Duration::from_secs(1);
+const DATABASE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub struct App {
@@ -15,31 +37,232 @@ pub struct App {
     pub http: SocketAddr,
     /// The real RTMP address.
     pub rtmp: SocketAddr,
+    /// Writes its public URLs.
+    pub urls: Urls,
+    /// Its database.
+    pub db: Db,
+    /// Its secret, for keys of streams made in this process.
+    pub secret: Secret,
+    live: Live,
+    readiness: Arc<Readiness>,
+    stop: watch::Sender<bool>,
+    supervisor: JoinHandle<()>,
+    shutdown_grace: Duration,
+}
+
+/// Both ports, taken before anything else is touched.
+pub struct Ports {
+    /// Of `http.listen`.
+    pub http: TcpListener,
+    /// Of `rtmp.listen`.
+    pub rtmp: TcpListener,
+}
+
+impl Ports {
+    /// Takes the configured ports.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`], naming the key and the address.
+    pub async fn take(config: &Config) -> Result<Self> {
+        let http = take_port("http.listen", config.http.listen).await?;
+        let rtmp = take_port("rtmp.listen", config.rtmp.listen).await?;
+        Ok(Self { http, rtmp })
+    }
 }
 
 impl App {
-    /// Opens the database and the store, binds both ports, starts serving.
-    pub async fn start(_config: Arc<Config>) -> Result<Self> {
-        todo!()
+    /// Takes both ports, opens the database and the store, starts serving.
+    ///
+    /// # Errors
+    /// What could not be taken or opened; nothing runs then.
+    pub async fn start(config: Arc<Config>) -> Result<Self> {
+        telemetry::start_log(&config.log)?;
+        let ports = Ports::take(&config).await?;
+        Self::start_on(config, ports).await
     }
-    /// Restart semantics: drains within `shutdown_grace`.
-    pub async fn shutdown(self) {
-        todo!()
+
+    /// The same on ports that were taken already. Clients that come early wait in their backlog.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_on(config: Arc<Config>, ports: Ports) -> Result<Self> {
+        let address = |listener: &TcpListener| {
+            listener
+                .local_addr()
+                .map_err(|error| Error::with(Kind::Unavailable, "cannot read a port", error))
+        };
+        let (http, rtmp) = (address(&ports.http)?, address(&ports.rtmp)?);
+        let metrics = telemetry::metrics()?;
+        let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
+        let db = Db::open(&config.database_path, config.limits.db_queue)?;
+        let store = open_store(&config)?;
+        let live = Live::start(config.clone(), store, db.clone()).await?;
+        let auth = Auth::new(db.clone(), secret.clone());
+
+        let readiness = Arc::new(Readiness::new());
+        let state = Arc::new(http::State {
+            config: config.clone(),
+            live: live.clone(),
+            metrics: metrics.clone(),
+            not_ready: readiness.watch(),
+        });
+        let stop = watch::Sender::new(false);
+        let mut parts = Parts::default();
+        parts.start("http", http::serve(ports.http, state, stop.subscribe()));
+        parts.start(
+            "rtmp",
+            rtmp::serve(
+                ports.rtmp,
+                config.clone(),
+                auth,
+                live.clone(),
+                stop.subscribe(),
+            ),
+        );
+        let follow = {
+            let live = live.clone();
+            async move { live.watch_database().await }
+        };
+        parts.start("database follower", until_stop(follow, stop.subscribe()));
+        let check = check_database(db.clone(), readiness.clone());
+        parts.start("database check", until_stop(check, stop.subscribe()));
+        let upkeep = telemetry::keep_up(metrics);
+        parts.start("metrics", until_stop(upkeep, stop.subscribe()));
+        info!(%http, %rtmp, "serving");
+        Ok(Self {
+            urls: Urls::new(&config, http, rtmp),
+            http,
+            rtmp,
+            db,
+            secret,
+            live,
+            supervisor: parts.supervise(readiness.clone(), stop.subscribe()),
+            readiness,
+            stop,
+            shutdown_grace: config.shutdown_grace,
+        })
+    }
+
+    /// Restart semantics: publishers are put out and what they sent is listed and stored while viewers
+    /// are still answered, then ports and connections close, and last the database, all within
+    /// `shutdown_grace`. Streams stay live: the next process goes on with them.
+    pub async fn shutdown(mut self) {
+        let start = Instant::now();
+        // Each step leaves time for those after it.
+        let tenths = |tenths: u32| start + self.shutdown_grace * tenths / 10;
+        self.readiness.draining();
+        if timeout_at(tenths(6), self.live.drain()).await.is_err() {
+            warn!("the store did not take everything within shutdown_grace");
+        }
+        self.stop.send_replace(true);
+        if timeout_at(tenths(8), &mut self.supervisor).await.is_err() {
+            warn!("connections were still busy at the end of shutdown_grace");
+            self.supervisor.abort();
+        }
+        if timeout_at(tenths(9), self.db.close()).await.is_err() {
+            warn!("the database did not close within shutdown_grace");
+        }
+        info!("stopped");
     }
 }
 
 /// Opens the store that `storage.backend` names.
 ///
 /// # Errors
-/// It cannot be reached.
-pub fn open_store(_config: &Config) -> Result<Arc<dyn Store>> {
-    Err(Error::new(Kind::Internal, "storage is not wired yet"))
+/// [`Kind::Unavailable`], naming the key and the path.
+pub fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    match config.storage.backend {
+        Backend::Memory => Ok(Arc::new(Memory::new(config.limits.memory_budget))),
+        Backend::Disk => {
+            let root = &config.storage.disk_root;
+            let disk = Disk::open(root).map_err(|error| {
+                let context = format!("storage.disk.root: cannot use {}", root.display());
+                Error::with(Kind::Unavailable, context, error)
+            })?;
+            Ok(Arc::new(disk))
+        }
+    }
 }
 
 /// Runs the server with a sample publisher until a signal ends it.
 ///
 /// # Errors
 /// As a start of the server.
-pub async fn demo(_config: Arc<Config>) -> Result<()> {
-    Err(Error::new(Kind::Internal, "the demo is not wired yet"))
+pub async fn demo(config: Arc<Config>) -> Result<()> {
+    demo::run(&config).await
+}
+
+/// Listens on the address that `key` names.
+async fn take_port(key: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                Error::new(Kind::Unavailable, format!("{key}: {address} is in use"))
+            }
+            _ => {
+                let context = format!("{key}: cannot listen on {address}");
+                Error::with(Kind::Unavailable, context, error)
+            }
+        })
+}
+
+/// Runs `work` until the server stops.
+async fn until_stop(work: impl Future<Output = ()>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// Asks the database each second whether it answers, for `/readyz`. Never returns.
+async fn check_database(db: Db, readiness: Arc<Readiness>) {
+    let mut tick = interval(DATABASE_CHECK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let trouble = match timeout(DATABASE_PATIENCE, db.data_version()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => {
+                warn!(%error, "the database fails");
+                Some("the database fails".to_owned())
+            }
+            Err(_) => Some("the database does not answer".to_owned()),
+        };
+        readiness.database(trouble);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_by_its_key_and_address() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = take_port("rtmp.listen", address).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("rtmp.listen: {address} is in use")
+        );
+        let nowhere = "192.0.2.1:1".parse().unwrap();
+        let error = take_port("http.listen", nowhere).await.unwrap_err();
+        let expected = "http.listen: cannot listen on 192.0.2.1:1: ";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn an_unusable_root_is_told_by_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let mut config = Config::default();
+        config.storage.disk_root = file.join("media");
+        let error = open_store(&config).err().unwrap();
+        assert!(
+            error.to_string().starts_with("storage.disk.root: "),
+            "{error}"
+        );
+    }
 }

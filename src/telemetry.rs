@@ -1,1 +1,167 @@
-//! Tracing and metrics, set up once. It does not know what is counted.
+//! Tracing and metrics, set up once for the process, and what each metric means. It does not know
+//! when anything is counted.
+
+use std::{
+    io::IsTerminal,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use metrics::{describe_counter, describe_gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{Log, LogFormat},
+    error::{Error, Kind, Result},
+};
+
+/// How often the registry folds what was recorded; bounds its memory.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Sends log lines to standard error from now on. `log.level` is a level or a list of directives
+/// like `info,cauce::http=debug`. Only a process's first call has an effect.
+///
+/// # Errors
+/// [`Kind::Config`] when `log.level` is neither.
+pub fn start_log(log: &Log) -> Result<()> {
+    let filter = EnvFilter::builder()
+        .parse(&log.level)
+        .map_err(|error| Error::with(Kind::Config, "log.level", error))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let first = match log.format {
+        LogFormat::Pretty => lines.try_init().is_ok(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init().is_ok(),
+    };
+    if first {
+        // A panic in a task is contained, but never silent, and its line looks like the others.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let message = panic.payload_as_str().unwrap_or("no message");
+            tracing::error!(place, message, "panic");
+        }));
+    }
+    Ok(())
+}
+
+/// The process's metrics; the first call installs them.
+///
+/// # Errors
+/// [`Kind::Internal`] when something else installed its own.
+pub fn metrics() -> Result<PrometheusHandle> {
+    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)
+        .map_err(|error| Error::new(Kind::Internal, format!("cannot install metrics: {error}")))?;
+    describe();
+    *installed = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Keeps the registry small. Never returns.
+pub async fn keep_up(handle: PrometheusHandle) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// What `/metrics` says beside each name; `rtmp` describes its own.
+fn describe() {
+    for (name, help) in [
+        ("cauce_http_requests_total", "Answers by route and status"),
+        ("cauce_http_bytes_total", "Body bytes handed to clients"),
+        (
+            "cauce_http_connections_cut_total",
+            "HTTP connections refused or ended by the server, by reason",
+        ),
+        ("cauce_segments_total", "Segments listed"),
+        ("cauce_segment_bytes_total", "Bytes of the segments listed"),
+        (
+            "cauce_segments_without_idr_total",
+            "Segments cut where no key frame came in time",
+        ),
+        (
+            "cauce_unprotected_segments_total",
+            "Segments listed before the store had them, or that it never had",
+        ),
+        (
+            "cauce_ingest_dropped_total",
+            "Media tags dropped, by reason",
+        ),
+        (
+            "cauce_store_failures_total",
+            "Writes to the store that failed or gave no answer",
+        ),
+        (
+            "cauce_store_reads_total",
+            "Segments and thumbnails read back from the store",
+        ),
+    ] {
+        describe_counter!(name, help);
+    }
+    for (name, help) in [
+        ("cauce_http_connections", "Open HTTP connections"),
+        (
+            "cauce_ingest_bitrate_bps",
+            "Bit rate of a stream's newest segment",
+        ),
+        (
+            "cauce_ingest_fps",
+            "Pictures a second in a stream's newest segment",
+        ),
+        (
+            "cauce_ingest_segment_seconds",
+            "Length of a stream's newest segment that a key frame ended",
+        ),
+        (
+            "cauce_archive_backlog_bytes",
+            "Bytes waiting for the store, all streams",
+        ),
+        ("cauce_memory_bytes", "Bytes of finished segments in memory"),
+        (
+            "cauce_live_streams",
+            "Streams with a publisher or a window in memory",
+        ),
+    ] {
+        describe_gauge!(name, help);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_installed_once_and_shared() {
+        let first = metrics().unwrap();
+        let second = metrics().unwrap();
+        metrics::counter!("cauce_store_reads_total").increment(1);
+        for handle in [first, second] {
+            let text = handle.render();
+            assert!(text.contains("# HELP cauce_store_reads_total"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_level_is_told_by_its_key() {
+        let log = |level: &str| Log {
+            level: level.into(),
+            format: LogFormat::Pretty,
+        };
+        let error = start_log(&log("cauce=loud")).unwrap_err();
+        assert_eq!(error.kind, Kind::Config);
+        assert!(error.to_string().starts_with("log.level"), "{error}");
+        assert!(start_log(&log("warn,cauce::http=debug")).is_ok());
+        assert!(start_log(&log("info")).is_ok(), "also a second time");
+    }
+}

@@ -73,7 +73,7 @@ pub async fn serve<S>(
                     return;
                 }
             },
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
+            () = super::stopped(&mut stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }

@@ -45,7 +45,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, mut stop: watch::
                 Err(error) => failed(&error).await,
             },
             Some(ended) = connections.join_next() => contain(ended),
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = super::stopped(&mut stop) => break,
         }
     }
     drop(listener);

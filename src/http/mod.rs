@@ -65,6 +65,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: watch::Receiv
     listener::serve(listener, Arc::new(Server { state, meter }), stop).await;
 }
 
+/// Resolves when `stop` turned true, or when nobody is left to turn it.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// The state with its counters.
 struct Server {
     state: Arc<State>,

@@ -1,0 +1,252 @@
+//! `cauce demo`: a server on loopback with a sample publisher that comes in through real RTMP. It
+//! does not know how the server works: it is a client with a key, like any other.
+
+mod clip;
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, time::sleep};
+use tracing::{info, warn};
+
+use self::clip::{Clip, Player};
+use crate::{
+    app::{App, Ports},
+    cli::{Signals, say},
+    config::Config,
+    error::{Error, Kind, Result},
+    name::{StreamKey, StreamUid},
+    rtmp::client,
+    telemetry,
+};
+
+/// Ports tried after the configured one.
+const PORTS_TRIED: u16 = 100;
+/// Pause before the publisher comes back after a broken connection.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
+
+/// Runs the demo until SIGINT or SIGTERM. `data_dir/demo` is emptied first.
+///
+/// # Errors
+/// No port is free, another demo uses the directory, or the server cannot start.
+pub async fn run(config: &Config) -> Result<()> {
+    let mut signals = Signals::new()?;
+    telemetry::start_log(&config.log)?;
+    let mut config = on_loopback(config);
+    let _lock = empty(&config.data_dir)?;
+    let mut notes = vec![];
+    let ports = Ports {
+        http: free_port("http.listen", &mut config.http.listen, &mut notes).await?,
+        rtmp: free_port("rtmp.listen", &mut config.rtmp.listen, &mut notes).await?,
+    };
+    let app = App::start_on(Arc::new(config), ports).await?;
+    let sample = create_stream(&app, "Demo").await?;
+    let own = create_stream(&app, "Your own").await?;
+    for line in lines(&app, &sample.0, &own, &notes) {
+        say(&mut io::stdout().lock(), &line)
+            .map_err(|e| Error::with(Kind::Unavailable, "cannot write to standard output", e))?;
+    }
+    let clip = Clip::built_in()?;
+    let publisher = tokio::spawn(keep_publishing(app.rtmp, sample.1, clip));
+    signals.next().await;
+    publisher.abort();
+    tokio::select! {
+        () = app.shutdown() => {}
+        // A second signal means now.
+        () = signals.next() => {}
+    }
+    Ok(())
+}
+
+/// The same configuration for this machine only, with all its data in `data_dir/demo`.
+fn on_loopback(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.data_dir = config.data_dir.join("demo");
+    config.storage.disk_root = config.data_dir.join("media");
+    config.database_path = config.data_dir.join("cauce.db");
+    config.auth.jwt_secret_file = config.data_dir.join("jwt.key");
+    config.http.public_url = None;
+    config.rtmp.public_url = None;
+    for address in [&mut config.http.listen, &mut config.rtmp.listen] {
+        if !address.ip().is_loopback() {
+            address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+    }
+    config
+}
+
+/// Empties the directory, unless another demo is in it; the lock lasts as long as what is returned.
+fn empty(directory: &Path) -> Result<fs::File> {
+    let failed = |error: io::Error| {
+        let context = format!("data_dir: cannot empty {}", directory.display());
+        Error::with(Kind::Unavailable, context, error)
+    };
+    let lock = directory.with_extension("lock");
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let file = fs::File::create(&lock).map_err(failed)?;
+    file.try_lock().map_err(|_| {
+        let context = format!(
+            "another demo runs in {}: give this one another data_dir",
+            directory.display()
+        );
+        Error::new(Kind::Conflict, context)
+    })?;
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    fs::create_dir_all(directory).map_err(failed)?;
+    Ok(file)
+}
+
+/// Listens on `address`, or on the next port that is free, and then says so.
+async fn free_port(
+    key: &str,
+    address: &mut SocketAddr,
+    notes: &mut Vec<String>,
+) -> Result<TcpListener> {
+    let wanted = *address;
+    let last = wanted.port().saturating_add(PORTS_TRIED);
+    for port in wanted.port()..=last {
+        address.set_port(port);
+        match TcpListener::bind(*address).await {
+            Ok(listener) => {
+                if *address != wanted {
+                    notes.push(format!("{key}: {wanted} is in use, taking {address}"));
+                }
+                return Ok(listener);
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => {
+                let context = format!("{key}: cannot listen on {address}");
+                return Err(Error::with(Kind::Unavailable, context, error));
+            }
+        }
+    }
+    let context = format!("{key}: {wanted} and the {PORTS_TRIED} ports after it are in use");
+    Err(Error::new(Kind::Unavailable, context))
+}
+
+async fn create_stream(app: &App, title: &str) -> Result<(StreamUid, StreamKey)> {
+    let (uid, key) = (StreamUid::random(), StreamKey::random());
+    let hash = app.secret.key_hash(&key);
+    app.db.create_stream(&uid, &hash, title, false).await?;
+    Ok((uid, key))
+}
+
+/// What is printed once the server is ready.
+fn lines(
+    app: &App,
+    sample: &StreamUid,
+    own: &(StreamUid, StreamKey),
+    notes: &[String],
+) -> Vec<String> {
+    let urls = &app.urls;
+    let mut lines = vec![format!("ready http={} rtmp={}", app.http, app.rtmp)];
+    lines.extend(notes.iter().cloned());
+    lines.extend([
+        format!("Watch the demo:   {}", urls.watch(sample)),
+        format!("Its playlist:     {}", urls.playlist(sample)),
+        format!("Publish your own: {}", urls.rtmp_publish(&own.1)),
+        format!("and watch it:     {}", urls.watch(&own.0)),
+        "Ctrl-C ends the demo.".to_owned(),
+    ]);
+    lines
+}
+
+/// Publishes the clip in real time, over and over, until the stream itself is ended.
+async fn keep_publishing(address: SocketAddr, key: StreamKey, clip: Clip) {
+    let mut player = Player::new(clip);
+    loop {
+        match publish(address, &key, &mut player).await {
+            Err(error) if error.kind == Kind::Conflict => {
+                info!(%error, "the demo publisher was sent away");
+                return;
+            }
+            Err(error) => warn!(%error, "the demo publisher lost its connection"),
+            Ok(never) => match never {},
+        }
+        sleep(RETURN_AFTER).await;
+    }
+}
+
+async fn publish(
+    address: SocketAddr,
+    key: &StreamKey,
+    player: &mut Player,
+) -> Result<std::convert::Infallible> {
+    let mut publisher = client::publish(address, "live", key.as_str()).await?;
+    for tag in player.begin() {
+        publisher.send(&tag).await?;
+    }
+    loop {
+        let tag = player.next().await;
+        publisher.send(&tag).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_gives_the_next_one_and_says_so() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wanted = taken.local_addr().unwrap();
+        let mut address = wanted;
+        let mut notes = vec![];
+        let listener = free_port("http.listen", &mut address, &mut notes)
+            .await
+            .unwrap();
+        assert_eq!(listener.local_addr().unwrap(), address);
+        assert!(address.port() > wanted.port());
+        let note = format!("http.listen: {wanted} is in use, taking {address}");
+        assert_eq!(notes, [note]);
+
+        let mut any = SocketAddr::from(([127, 0, 0, 1], 0));
+        free_port("http.listen", &mut any, &mut notes)
+            .await
+            .unwrap();
+        assert_eq!(notes.len(), 1);
+    }
+
+    #[test]
+    fn everything_stays_on_this_machine_and_in_its_own_directory() {
+        let mut config = Config::default();
+        config.http.public_url = Some("https://live.example".into());
+        let demo = on_loopback(&config);
+        let here = config.data_dir.join("demo");
+        assert_eq!(demo.data_dir, here);
+        for path in [
+            &demo.storage.disk_root,
+            &demo.database_path,
+            &demo.auth.jwt_secret_file,
+        ] {
+            assert!(path.starts_with(&here), "{path:?}");
+        }
+        assert_eq!(demo.http.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(demo.rtmp.listen, "127.0.0.1:1935".parse().unwrap());
+        assert_eq!(demo.http.public_url, None);
+    }
+
+    #[test]
+    fn the_directory_is_emptied_unless_in_use() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("data/demo");
+        let lock = empty(&directory).unwrap();
+        fs::write(directory.join("old"), "").unwrap();
+        assert_eq!(empty(&directory).unwrap_err().kind, Kind::Conflict);
+        assert!(directory.join("old").exists(), "the other's data is left");
+        drop(lock);
+        empty(&directory).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+    }
+}
