@@ -1,0 +1,313 @@
+//! One RTMP connection: reads the socket, drives the session, hands tags to the publisher, tells
+//! the encoder why it ends. It does not know the protocol.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, BytesMut};
+use metrics::{Counter, Gauge};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+    time::{timeout, timeout_at},
+};
+
+use super::{Context, Refusal, stopped};
+use crate::{
+    live::{Peer, Publisher, Refused},
+    rtmp::session::{Action, End, PublishKey, Session},
+};
+
+/// Room for one read at first, in bytes; a read that fills it doubles it.
+const READ_BYTES_MIN: usize = 16 * 1024;
+/// Largest room for one read, in bytes. The session keeps at most a chunk header back, so this is
+/// what a connection holds beside its half-received messages.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection that was told why it ends may take to read that. Closing at once with
+/// unread input would reset the connection and lose the text.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves one connection to its end.
+pub(super) async fn run(
+    socket: TcpStream,
+    peer: Peer,
+    context: Arc<Context>,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Replies are small and each one is waited for.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut connection = Connection::new(socket, peer, context);
+    tracing::info!("connected");
+    let why = connection.drive(&mut stop).await;
+    connection.close(why).await;
+}
+
+/// Why a connection ends.
+enum Why {
+    /// The session ended it.
+    End(End),
+    /// The publish was refused or the claim was lost.
+    Refused(Refusal),
+    /// The server stops.
+    Stopping,
+    /// The encoder closed the socket.
+    Disconnected,
+    /// The socket failed.
+    Io(io::Error),
+}
+
+impl From<End> for Why {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+/// The claim and what it has taken so far.
+struct Running {
+    publisher: Publisher,
+    since: Instant,
+    bytes: u64,
+    tags: u64,
+    _gauge: Raised,
+}
+
+struct Connection {
+    socket: TcpStream,
+    session: Session,
+    input: BytesMut,
+    read_bytes: usize,
+    running: Option<Running>,
+    peer: Peer,
+    context: Arc<Context>,
+    received: Counter,
+    messages: Counter,
+    _gauge: Raised,
+}
+
+impl Connection {
+    fn new(socket: TcpStream, peer: Peer, context: Arc<Context>) -> Self {
+        // The fill guards nothing: without entropy the connection's number does.
+        let seed = getrandom::u64().unwrap_or(peer.connection);
+        Self {
+            socket,
+            session: Session::new(now(), seed, context.limits),
+            input: BytesMut::new(),
+            read_bytes: READ_BYTES_MIN,
+            running: None,
+            peer,
+            context,
+            received: metrics::counter!("cauce_rtmp_bytes_total"),
+            messages: metrics::counter!("cauce_rtmp_messages_total"),
+            _gauge: Raised::new(metrics::gauge!("cauce_rtmp_connections")),
+        }
+    }
+
+    async fn drive(&mut self, stop: &mut watch::Receiver<bool>) -> Why {
+        loop {
+            if let Err(why) = self.process().await {
+                return why;
+            }
+            if let Some(end) = self.session.overdue(now()) {
+                return end.into();
+            }
+            if let Err(why) = self.receive(stop).await {
+                return why;
+            }
+        }
+    }
+
+    /// Waits for bytes, the session's deadline, eviction or the stop, whichever comes first.
+    async fn receive(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Why> {
+        self.input.reserve(self.read_bytes);
+        let deadline = self.session.deadline().into();
+        // Every read is a wake-up, and wake-ups are what realtime ingest costs: a receive
+        // low-water mark on the socket (SO_RCVLOWAT) would be set here, while publishing.
+        let read = tokio::select! {
+            biased;
+            refused = evicted(&mut self.running) => return Err(Why::Refused(refused.into())),
+            () = stopped(stop) => return Err(Why::Stopping),
+            read = timeout_at(deadline, self.socket.read_buf(&mut self.input)) => read,
+        };
+        match read {
+            // The caller asks the session what the time means.
+            Err(_deadline) => Ok(()),
+            Ok(Ok(0)) => Err(Why::Disconnected),
+            Ok(Err(error)) => Err(Why::Io(error)),
+            Ok(Ok(bytes)) => {
+                self.received.increment(bytes as u64);
+                if let Some(running) = &mut self.running {
+                    running.bytes += bytes as u64;
+                }
+                if bytes >= self.read_bytes {
+                    self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Acts on all input that is there, then sends the replies in one write.
+    async fn process(&mut self) -> Result<(), Why> {
+        loop {
+            let progress = self.session.input(now(), &self.input)?;
+            self.input.advance(progress.consumed);
+            match progress.action {
+                None => return self.flush().await,
+                Some(Action::Flush) => self.flush().await?,
+                Some(Action::Media(media)) => {
+                    for tag in media {
+                        self.push(&tag).await?;
+                    }
+                }
+                Some(Action::Publish(key)) => self.open(key).await?,
+                Some(Action::Unpublish) => {
+                    self.flush().await?;
+                    self.finish("unpublished").await;
+                }
+            }
+        }
+    }
+
+    async fn push(&mut self, tag: &segmenter::Tag) -> Result<(), Why> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        running.tags += 1;
+        self.messages.increment(1);
+        let pushed = running.publisher.push(tag).await;
+        pushed.map_err(|refused| Why::Refused(refused.into()))
+    }
+
+    /// Asks for the claim and answers the encoder.
+    async fn open(&mut self, key: PublishKey) -> Result<(), Why> {
+        let opening = (self.context.door)(key, self.peer);
+        let Ok(opened) = timeout_at(self.session.deadline().into(), opening).await else {
+            return Err(End::PublishTimeout.into());
+        };
+        let (uid, publisher) = opened.map_err(Why::Refused)?;
+        let span = tracing::Span::current();
+        span.record("stream", tracing::field::display(&uid));
+        span.record("session", publisher.session());
+        tracing::info!("publishing");
+        self.running = Some(Running {
+            publisher,
+            since: now(),
+            bytes: 0,
+            tags: 0,
+            _gauge: Raised::new(metrics::gauge!("cauce_rtmp_publishers")),
+        });
+        self.session.accept(now());
+        Ok(())
+    }
+
+    /// The orderly end of a publish: what is open is listed.
+    async fn finish(&mut self, reason: &str) {
+        if let Some(running) = self.running.take() {
+            running.log_end(reason);
+            running.publisher.finish().await;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Why> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let written = timeout(self.context.write_timeout, self.socket.write_all(&output)).await;
+        written
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(Why::Io)
+    }
+
+    /// Tells the encoder, releases the claim, logs and closes.
+    async fn close(mut self, why: Why) {
+        let (reason, text) = match &why {
+            Why::End(end) => (end.reason(), end.to_string()),
+            Why::Refused(refusal) => (refusal.reason, refusal.text.clone()),
+            Why::Stopping => ("restarting", Refused::Restarting.to_string()),
+            Why::Disconnected => ("disconnected", "the encoder disconnected".into()),
+            Why::Io(error) => ("io", error.to_string()),
+        };
+        let by_server = !matches!(why, Why::Disconnected | Why::Io(_));
+        match &why {
+            Why::Refused(refusal) => drop(self.session.refuse(refusal.status, &refusal.text)),
+            Why::Stopping => {
+                let refusal = Refusal::from(Refused::Restarting);
+                drop(self.session.refuse(refusal.status, &refusal.text));
+                self.finish(&text).await;
+            }
+            _ => {}
+        }
+        if let Some(running) = self.running.take() {
+            // Dropped without a goodbye: the grace starts.
+            running.log_end(&text);
+        } else if by_server {
+            tracing::info!(reason, "closed: {text}");
+        } else {
+            tracing::debug!(reason, "closed: {text}");
+        }
+        if by_server {
+            metrics::counter!("cauce_rtmp_refused_total", "reason" => reason).increment(1);
+            if self.flush().await.is_ok() {
+                self.linger().await;
+            }
+        }
+    }
+
+    /// Ends our side and discards what still comes until the encoder has ended its own.
+    async fn linger(&mut self) {
+        let drained = async {
+            self.socket.shutdown().await?;
+            loop {
+                self.input.clear();
+                self.input.reserve(READ_BYTES_MIN);
+                if self.socket.read_buf(&mut self.input).await? == 0 {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        let _ = timeout(LINGER, drained).await;
+    }
+}
+
+impl Running {
+    fn log_end(&self, reason: &str) {
+        let duration_s = self.since.elapsed().as_secs_f64();
+        let (bytes, tags) = (self.bytes, self.tags);
+        tracing::info!(bytes, tags, duration_s, "publish ended: {reason}");
+    }
+}
+
+/// Resolves when the publisher is put out; never without one.
+async fn evicted(running: &mut Option<Running>) -> Refused {
+    match running {
+        Some(running) => running.publisher.evicted().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// One step up on a gauge, taken back when dropped.
+struct Raised(Gauge);
+
+impl Raised {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
