@@ -1,147 +1,183 @@
-//! The configuration: raw TOML and environment resolved into one immutable [`Config`]. It does not
-//! open anything that it names. Field names are the contract's keys; durations are [`Duration`],
-//! sizes are bytes.
+//! The configuration: TOML, environment and flags resolved into one immutable [`Config`]. It does
+//! not open anything that it names. Field names are the contract's keys; durations are
+//! [`Duration`], sizes are bytes.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+mod later;
+mod limits;
+mod load;
+mod network;
+mod schema;
+mod value;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use later::{Chat, Hidden, Hub, Questions, RtmpTls, S3, Slate, SlateMode, Smtp, Tls, Voice};
+pub use limits::Limits;
+pub use network::Network;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Where everything is kept that has no path of its own.
     pub data_dir: PathBuf,
+    /// Longest time from SIGTERM to the exit.
     pub shutdown_grace: Duration,
+    /// `log.*`.
     pub log: Log,
+    /// `http.*`.
     pub http: Http,
+    /// `rtmp.*`.
     pub rtmp: Rtmp,
+    /// `hls.*`.
     pub hls: Hls,
+    /// `slate.*`.
+    pub slate: Slate,
+    /// `storage.*`.
     pub storage: Storage,
     /// `database.path`.
     pub database_path: PathBuf,
+    /// `auth.*`.
     pub auth: Auth,
+    /// `smtp.*`.
+    pub smtp: Smtp,
+    /// `hub.*`.
+    pub hub: Hub,
+    /// `chat.*`.
+    pub chat: Chat,
+    /// `questions.*`.
+    pub questions: Questions,
+    /// `voice.*`.
+    pub voice: Voice,
     /// `thumbnail.interval`.
     pub thumbnail_interval: Duration,
+    /// `limits.*`.
     pub limits: Limits,
     /// `metrics.allow`.
     pub metrics_allow: Vec<Network>,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Pretty,
-    Json,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Http {
-    pub listen: SocketAddr,
-    pub public_url: Option<String>,
-    pub allowed_origins: Vec<String>,
-    pub trusted_proxies: Vec<Network>,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rtmp {
-    pub listen: SocketAddr,
-    pub public_url: Option<String>,
-    pub idle_timeout: Duration,
-    pub on_second_publisher: OnSecondPublisher,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnSecondPublisher {
-    Replace,
-    Reject,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hls {
-    pub target_duration: Duration,
-    pub max_segment: Duration,
-    pub window_segments: usize,
-    pub dvr_window: Duration,
-    pub reconnect_grace: Duration,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Storage {
-    pub backend: Backend,
-    pub list_deadline: Duration,
-    pub disk_root: PathBuf,
-    pub recordings_retention: Duration,
-    pub required: bool,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    Disk,
-    Memory,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Auth {
-    pub jwt_secret_file: PathBuf,
-}
-/// An address block such as `127.0.0.0/8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    pub address: IpAddr,
-    pub prefix: u8,
+    /// What the operator should know though it is no error, a line each; logged at start.
+    pub warnings: Vec<String>,
 }
 
-/// Every cap on what a peer can make the server hold, wait for or do.
+/// Logging.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Finished segments kept in memory, bytes, all streams together [512 MiB].
-    pub memory_budget: u64,
-    /// One open segment, bytes [16 MiB].
-    pub segment_bytes: usize,
-    /// HTTP connections per client address [2000].
-    pub sockets_per_address: usize,
-    /// [20000]
-    pub http_connections: usize,
-    /// [1000]
-    pub rtmp_connections: usize,
-    /// Distinct client addresses remembered for `viewers` [100000].
-    pub pollers: usize,
-    /// Chunk streams a connection may open [64].
-    pub rtmp_chunk_streams: usize,
-    /// One RTMP message, bytes [8 MiB].
-    pub rtmp_message_bytes: usize,
-    /// Sum of a connection's half-received messages, bytes [12 MiB].
-    pub rtmp_partial_bytes: usize,
-    /// Nesting of AMF0 values [16].
-    pub rtmp_amf_depth: usize,
-    /// AMF0 values in one message [1024].
-    pub rtmp_amf_values: usize,
-    /// Message streams a connection may create [8].
-    pub rtmp_message_streams: usize,
-    /// Bytes a connection may send before its publish is accepted [256 KiB].
-    pub rtmp_preauth_bytes: usize,
-    /// From accept to the end of the handshake [5 s].
-    pub rtmp_handshake_timeout: Duration,
-    /// From accept to an accepted publish [15 s].
-    pub rtmp_publish_timeout: Duration,
-    /// Request line and headers, bytes [16 KiB].
-    pub http_header_bytes: usize,
-    /// Time to receive them [10 s].
-    pub http_header_timeout: Duration,
-    /// A write that makes no progress for so long ends the connection [30 s].
-    pub http_write_timeout: Duration,
-    /// Bytes queued for storage, a stream [64 MiB].
-    pub archive_bytes: u64,
-    /// One attempt to write an object [10 s].
-    pub store_deadline: Duration,
-    /// Reads from the store at once [32].
-    pub store_reads: usize,
-    /// Streams with a publisher or window in memory [1000].
-    pub live_streams: usize,
-    /// Writes waiting for the database [4096].
-    pub db_queue: usize,
+pub struct Log {
+    /// A level, or `target=level` directives joined by commas.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The HTTP side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What public URLs begin with, without a trailing slash.
+    pub public_url: Option<String>,
+    /// Origins of other sites that may use the REST API and the WebSocket.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose forwarded client address is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// `http.tls.*`.
+    pub tls: Tls,
+}
+
+/// The RTMP side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rtmp {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What publish URLs begin with, without a trailing slash.
+    pub public_url: Option<String>,
+    /// A publisher that sends no media for so long loses its claim.
+    pub idle_timeout: Duration,
+    /// What happens when a second one comes with the same key.
+    pub on_second_publisher: OnSecondPublisher,
+    /// `rtmp.tls.*`.
+    pub tls: RtmpTls,
+}
+
+/// What happens to a second publisher of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSecondPublisher {
+    /// It takes over and the first is closed.
+    Replace,
+    /// It is refused.
+    Reject,
+}
+
+/// Segments and playlists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hls {
+    /// Length that segments aim at.
+    pub target_duration: Duration,
+    /// Longest segment, for encoders with rare key frames.
+    pub max_segment: Duration,
+    /// Segments listed in a live playlist.
+    pub window_segments: usize,
+    /// Media listed at least, for rewinding; zero leaves it to `window_segments`.
+    pub dvr_window: Duration,
+    /// A stream without a publisher for so long is finished.
+    pub reconnect_grace: Duration,
+}
+
+/// Where finished objects go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// Which backend.
+    pub backend: Backend,
+    /// Longest wait for a segment's write before it is listed.
+    pub list_deadline: Duration,
+    /// `storage.disk.root`.
+    pub disk_root: PathBuf,
+    /// Recordings older than this are deleted; zero keeps them.
+    pub recordings_retention: Duration,
+    /// Whether the server refuses to start without its storage.
+    pub required: bool,
+    /// `storage.s3.*`.
+    pub s3: S3,
+}
+
+/// Storage backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Files under `storage.disk.root`.
+    Disk,
+    /// Process memory, within `limits.memory_budget`; gone after a restart.
+    Memory,
+}
+
+/// Logins and secrets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// The server's secret; made at first boot.
+    pub jwt_secret_file: PathBuf,
+    /// How long a login token is valid.
+    pub token_ttl: Duration,
+    /// How long after the login a token may be renewed.
+    pub refresh_for: Duration,
+    /// Whether accounts wait for a mailed code; unless set, whether `smtp.url` is.
+    pub require_activation: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let data_dir = PathBuf::from("data");
+        Self::in_directory(PathBuf::from("data"))
+    }
+}
+
+impl Config {
+    /// The defaults, with everything that is kept under `data_dir`.
+    pub fn in_directory(data_dir: PathBuf) -> Self {
         Self {
             shutdown_grace: Duration::from_secs(10),
             log: Log {
@@ -153,12 +189,14 @@ impl Default for Config {
                 public_url: None,
                 allowed_origins: vec![],
                 trusted_proxies: vec![],
+                tls: Tls::default(),
             },
             rtmp: Rtmp {
                 listen: SocketAddr::from(([0, 0, 0, 0], 1935)),
                 public_url: None,
                 idle_timeout: Duration::from_secs(10),
                 on_second_publisher: OnSecondPublisher::Replace,
+                tls: RtmpTls::default(),
             },
             hls: Hls {
                 target_duration: Duration::from_secs(2),
@@ -167,53 +205,43 @@ impl Default for Config {
                 dvr_window: Duration::ZERO,
                 reconnect_grace: Duration::from_secs(60),
             },
+            slate: Slate::default(),
             storage: Storage {
                 backend: Backend::Disk,
                 list_deadline: Duration::from_millis(100),
                 disk_root: data_dir.join("media"),
                 recordings_retention: Duration::ZERO,
                 required: true,
+                s3: S3::default(),
             },
             database_path: data_dir.join("cauce.db"),
             auth: Auth {
                 jwt_secret_file: data_dir.join("jwt.key"),
+                token_ttl: Duration::from_hours(1),
+                refresh_for: Duration::from_hours(30 * 24),
+                require_activation: false,
             },
+            smtp: Smtp::default(),
+            hub: Hub::default(),
+            chat: Chat::default(),
+            questions: Questions::default(),
+            voice: Voice::default(),
             thumbnail_interval: Duration::from_secs(10),
             limits: Limits::default(),
-            metrics_allow: vec![],
+            metrics_allow: loopback(),
+            warnings: vec![],
             data_dir,
         }
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        const KIB: usize = 1024;
-        const MIB: usize = 1024 * KIB;
-        Self {
-            memory_budget: 512 * MIB as u64,
-            segment_bytes: 16 * MIB,
-            sockets_per_address: 2000,
-            http_connections: 20_000,
-            rtmp_connections: 1000,
-            pollers: 100_000,
-            rtmp_chunk_streams: 64,
-            rtmp_message_bytes: 8 * MIB,
-            rtmp_partial_bytes: 12 * MIB,
-            rtmp_amf_depth: 16,
-            rtmp_amf_values: 1024,
-            rtmp_message_streams: 8,
-            rtmp_preauth_bytes: 256 * KIB,
-            rtmp_handshake_timeout: Duration::from_secs(5),
-            rtmp_publish_timeout: Duration::from_secs(15),
-            http_header_bytes: 16 * KIB,
-            http_header_timeout: Duration::from_secs(10),
-            http_write_timeout: Duration::from_secs(30),
-            archive_bytes: 64 * MIB as u64,
-            store_deadline: Duration::from_secs(10),
-            store_reads: 32,
-            live_streams: 1000,
-            db_queue: 4096,
-        }
-    }
+/// `127.0.0.0/8` and `::1`.
+fn loopback() -> Vec<Network> {
+    ["127.0.0.0/8", "::1/128"]
+        .iter()
+        .map(|text| text.parse().expect("constant networks parse"))
+        .collect()
 }
+
+#[cfg(test)]
+mod tests;

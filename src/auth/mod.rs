@@ -1,35 +1,14 @@
 //! Who may do what: the server's secret and stream-key hashes; accounts come later. It does not
 //! know sockets or requests.
 
-use std::{path::Path, sync::Arc};
+mod secret;
+
+pub use secret::{KeyHash, Secret};
 
 use crate::{
-    db::Db,
-    error::Result,
+    db::{Db, Status},
     name::{StreamKey, StreamUid},
 };
-
-/// HMAC-SHA256 of a stream key under the server's secret: what the database looks keys up by (rule 20).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyHash(pub [u8; 32]);
-
-/// The server's secret. At least 32 bytes; `Debug` never shows it.
-#[derive(Clone)]
-pub struct Secret(Arc<[u8]>);
-
-impl Secret {
-    /// Reads `auth.jwt_secret_file`, or makes it with mode 0600 at first boot.
-    ///
-    /// # Errors
-    /// A file that cannot be read or made, or a secret shorter than 32 bytes.
-    pub fn load_or_create(_file: &Path) -> Result<Self> {
-        todo!()
-    }
-    /// The lookup hash of a stream key.
-    pub fn key_hash(&self, _key: &StreamKey) -> KeyHash {
-        todo!()
-    }
-}
 
 /// Why a publish was refused; the text is what the encoder is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,23 +27,85 @@ pub enum PublishRefusal {
 /// Checks keys against the database.
 #[derive(Clone)]
 pub struct Auth {
-    _db: Db,
-    _secret: Secret,
+    db: Db,
+    secret: Secret,
 }
 
 impl Auth {
     /// An authority over `db`.
     pub fn new(db: Db, secret: Secret) -> Self {
-        Self {
-            _db: db,
-            _secret: secret,
-        }
+        Self { db, secret }
     }
-    /// The stream that `key` publishes to.
+
+    /// The stream that `key` publishes to. The key is never logged: it is the whole credential.
     ///
     /// # Errors
     /// The refusal the encoder is shown.
-    pub async fn authorize_publish(&self, _key: &str) -> Result<StreamUid, PublishRefusal> {
-        todo!()
+    pub async fn authorize_publish(&self, key: &str) -> Result<StreamUid, PublishRefusal> {
+        let key = StreamKey::parse(key).ok_or(PublishRefusal::UnknownKey)?;
+        let hash = self.secret.key_hash(&key);
+        match self.db.stream_by_key(&hash).await {
+            Ok(None) => Err(PublishRefusal::UnknownKey),
+            Ok(Some(row)) => match row.status {
+                Status::Pending | Status::Live => Ok(row.uid),
+                Status::Finished | Status::Cancel => Err(PublishRefusal::Ended),
+            },
+            Err(error) => {
+                tracing::error!(%error, "a stream key could not be checked");
+                Err(PublishRefusal::Unavailable)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn authority(directory: &tempfile::TempDir) -> (Db, Auth, StreamUid, StreamKey) {
+        let db = Db::open(&directory.path().join("t.db"), 16).unwrap();
+        let secret = Secret::load_or_create(&directory.path().join("jwt.key")).unwrap();
+        let (uid, key) = (StreamUid::random(), StreamKey::random());
+        let hash = secret.key_hash(&key);
+        db.create_stream(&uid, &hash, "", true).await.unwrap();
+        (db.clone(), Auth::new(db, secret), uid, key)
+    }
+
+    #[tokio::test]
+    async fn a_key_publishes_until_the_stream_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let (db, auth, uid, key) = authority(&directory).await;
+        assert_eq!(auth.authorize_publish(key.as_str()).await, Ok(uid.clone()));
+        db.mark_live(&uid, 1).await.unwrap();
+        assert_eq!(auth.authorize_publish(key.as_str()).await, Ok(uid.clone()));
+        db.finish_stream(&uid, "stopped", 2).await.unwrap();
+        let refused = auth.authorize_publish(key.as_str()).await;
+        assert_eq!(refused, Err(PublishRefusal::Ended));
+    }
+
+    #[tokio::test]
+    async fn other_keys_are_unknown() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_db, auth, uid, _key) = authority(&directory).await;
+        let other = StreamKey::random();
+        for key in [
+            other.as_str(),
+            uid.as_str(),
+            "",
+            "../../etc/passwd",
+            "' OR 1=1 --",
+        ] {
+            let refused = auth.authorize_publish(key).await;
+            assert_eq!(refused, Err(PublishRefusal::UnknownKey), "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_database_is_no_wrong_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let (db, auth, _uid, key) = authority(&directory).await;
+        db.close().await;
+        let refused = auth.authorize_publish(key.as_str()).await;
+        assert_eq!(refused, Err(PublishRefusal::Unavailable));
     }
 }

@@ -1,17 +1,58 @@
 //! SQLite: WAL, one writer thread with group commit, a small read pool, numbered migrations. The
 //! only module that names rusqlite; it does not know what the rows are for.
 
-use std::path::Path;
+mod open;
+mod readers;
+mod streams;
+mod writer;
 
-use crate::{auth::KeyHash, error::Result, name::StreamUid};
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    readers::{Readers, closed},
+    writer::Request,
+};
+use crate::{
+    auth::KeyHash,
+    error::{Error, Kind, Result},
+    name::StreamUid,
+};
 
 /// Status of a stream in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// Created, never published to.
     Pending,
+    /// Published to, perhaps without a publisher at the moment.
     Live,
+    /// Ended.
     Finished,
+    /// Called off before it began.
     Cancel,
+}
+
+impl Status {
+    /// As the database, the API and the command line write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Live => "live",
+            Self::Finished => "finished",
+            Self::Cancel => "cancel",
+        }
+    }
+    /// Reads what [`Status::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Pending, Self::Live, Self::Finished, Self::Cancel]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
 }
 
 /// Numbers that never go back (media rule 16).
@@ -25,74 +66,171 @@ pub struct Counters {
     pub target_duration_s: Option<u32>,
 }
 
-/// A row of `streams`.
+/// A row of `streams`. Times are milliseconds since 1970, UTC.
 #[derive(Clone, Debug)]
 pub struct StreamRow {
+    /// Public name.
     pub uid: StreamUid,
+    /// Given by whoever made it; may be empty.
     pub title: String,
+    /// Where it is in its life.
     pub status: Status,
+    /// Whether it is kept after its end.
     pub record: bool,
+    /// When it was made.
     pub created_at_ms: i64,
+    /// When it first went live.
     pub started_at_ms: Option<i64>,
+    /// When it ended.
     pub ended_at_ms: Option<i64>,
     /// stopped, publisher_lost, max_pause, cancelled, server_lost.
     pub ended_reason: Option<String>,
+    /// What its playlists continue from.
     pub counters: Counters,
 }
 
-/// A handle to the database; clones share it.
+/// A handle to the database; clones share it. When the last is dropped, what is queued is still
+/// written.
 #[derive(Clone)]
 pub struct Db {
-    _private: (),
+    requests: mpsc::Sender<Request>,
+    readers: Readers,
 }
 
 impl Db {
-    /// Opens or creates the database and migrates it.
+    /// Opens or creates the database and migrates it. `queue` writes may wait
+    /// (`limits.db_queue`); more wait outside.
     ///
     /// # Errors
     /// The file cannot be opened, is no database, or was written by a newer cauce.
-    pub fn open(_path: &Path, _queue: usize) -> Result<Self> {
-        todo!()
+    pub fn open(path: &Path, queue: usize) -> Result<Self> {
+        let connection = open::writer(path)?;
+        let readers = Readers::open(path)?;
+        let (requests, queued) = mpsc::channel(queue);
+        std::thread::Builder::new()
+            .name("db-writer".into())
+            .spawn(move || writer::run(connection, queued))
+            .map_err(|e| Error::with(Kind::Unavailable, "cannot start the database thread", e))?;
+        Ok(Self { requests, readers })
     }
+
     /// Adds a pending stream; returns once committed.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when uid or key exist already, else as every write:
+    /// [`Kind::Unavailable`].
     pub async fn create_stream(
         &self,
-        _uid: &StreamUid,
-        _key: &KeyHash,
-        _title: &str,
-        _record: bool,
+        uid: &StreamUid,
+        key: &KeyHash,
+        title: &str,
+        record: bool,
     ) -> Result<StreamRow> {
-        todo!()
+        let (uid, key, title) = (uid.clone(), *key, title.to_owned());
+        let now_ms = now_ms();
+        self.write(move |c| streams::insert(c, &uid, &key, &title, record, now_ms))
+            .await
     }
-    pub async fn stream(&self, _uid: &StreamUid) -> Result<Option<StreamRow>> {
-        todo!()
+
+    /// The stream of this name.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn stream(&self, uid: &StreamUid) -> Result<Option<StreamRow>> {
+        let uid = uid.clone();
+        self.readers.read(move |c| streams::by_uid(c, &uid)).await
     }
-    pub async fn stream_by_key(&self, _key: &KeyHash) -> Result<Option<StreamRow>> {
-        todo!()
+
+    /// The stream whose key has this hash.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn stream_by_key(&self, key: &KeyHash) -> Result<Option<StreamRow>> {
+        let wanted = *key;
+        let found = self
+            .readers
+            .read(move |c| streams::by_key(c, &wanted))
+            .await?;
+        // The index compares byte by byte; this comparison is the one that counts.
+        Ok(found
+            .filter(|(_, stored)| stored == key)
+            .map(|(row, _)| row))
     }
+
     /// Newest first; `status: None` = all.
-    pub async fn streams(&self, _status: Option<Status>) -> Result<Vec<StreamRow>> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn streams(&self, status: Option<Status>) -> Result<Vec<StreamRow>> {
+        self.readers.read(move |c| streams::list(c, status)).await
     }
+
     /// pending -> live, with started_at on the first time; false when the stream has ended.
-    pub async fn mark_live(&self, _uid: &StreamUid, _now_ms: i64) -> Result<bool> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn mark_live(&self, uid: &StreamUid, now_ms: i64) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::mark_live(c, &uid, now_ms))
+            .await
     }
+
     /// -> finished with a reason; false when it had ended already.
-    pub async fn finish_stream(
-        &self,
-        _uid: &StreamUid,
-        _reason: &str,
-        _now_ms: i64,
-    ) -> Result<bool> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn finish_stream(&self, uid: &StreamUid, reason: &str, now_ms: i64) -> Result<bool> {
+        let (uid, reason) = (uid.clone(), reason.to_owned());
+        self.write(move |c| streams::finish(c, &uid, &reason, now_ms))
+            .await
     }
-    /// Writes the counters; never lowers one.
-    pub async fn save_counters(&self, _uid: &StreamUid, _counters: Counters) -> Result<()> {
-        todo!()
+
+    /// Writes the counters; never lowers one, and keeps the first target duration.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn save_counters(&self, uid: &StreamUid, counters: Counters) -> Result<()> {
+        let uid = uid.clone();
+        self.write(move |c| streams::save_counters(c, &uid, counters))
+            .await
     }
+
     /// Changes when another process committed (`PRAGMA data_version`).
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
     pub async fn data_version(&self) -> Result<i64> {
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::DataVersion(reply), answer).await?
+    }
+
+    /// Writes what is queued and closes every connection; clones answer errors from then on.
+    pub async fn close(self) {
+        self.readers.close();
+        let (reply, answer) = oneshot::channel();
+        // An error says that it is closed already.
+        let _ = self.ask(Request::Close(reply), answer).await;
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (request, answer) = writer::write(work);
+        self.ask(request, answer).await?
+    }
+
+    async fn ask<T>(&self, request: Request, answer: oneshot::Receiver<T>) -> Result<T> {
+        self.requests.send(request).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
     }
 }
+
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

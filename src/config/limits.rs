@@ -1,0 +1,87 @@
+//! Every cap on what a peer can make the server hold, wait for or do, with its default. It does not
+//! know who enforces which.
+
+use std::time::Duration;
+
+/// The keys under `limits.`; each field is the key of its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Finished segments kept in memory, bytes, all streams together [512 MiB].
+    pub memory_budget: u64,
+    /// One open segment, bytes [16 MiB].
+    pub segment_bytes: usize,
+    /// HTTP connections per client address [2000].
+    pub sockets_per_address: usize,
+    /// HTTP connections [20000].
+    pub http_connections: usize,
+    /// RTMP connections [1000].
+    pub rtmp_connections: usize,
+    /// Distinct client addresses remembered for `viewers` [100000].
+    pub pollers: usize,
+    /// Chunk streams a connection may open [64].
+    pub rtmp_chunk_streams: usize,
+    /// One RTMP message, bytes [8 MiB, at most `segment_bytes`].
+    pub rtmp_message_bytes: usize,
+    /// Sum of a connection's half-received messages, bytes [12 MiB, at least `rtmp_message_bytes`].
+    pub rtmp_partial_bytes: usize,
+    /// Nesting of AMF0 values [16].
+    pub rtmp_amf_depth: usize,
+    /// AMF0 values in one message [1024].
+    pub rtmp_amf_values: usize,
+    /// Message streams a connection may create [8].
+    pub rtmp_message_streams: usize,
+    /// Bytes a connection may send before its publish is accepted [256 KiB].
+    pub rtmp_preauth_bytes: usize,
+    /// From accept to the end of the handshake [5 s].
+    pub rtmp_handshake_timeout: Duration,
+    /// From accept to an accepted publish [15 s].
+    pub rtmp_publish_timeout: Duration,
+    /// Request line and headers, bytes [16 KiB].
+    pub http_header_bytes: usize,
+    /// Time to receive them [10 s].
+    pub http_header_timeout: Duration,
+    /// A write that makes no progress for so long ends the connection [30 s].
+    pub http_write_timeout: Duration,
+    /// Bytes queued for storage, a stream [64 MiB].
+    pub archive_bytes: u64,
+    /// One attempt to write an object [10 s].
+    pub store_deadline: Duration,
+    /// Reads from the store at once [32].
+    pub store_reads: usize,
+    /// Streams with a publisher or window in memory [1000].
+    pub live_streams: usize,
+    /// Writes waiting for the database [4096].
+    pub db_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        Self {
+            memory_budget: 512 * MIB as u64,
+            segment_bytes: 16 * MIB,
+            sockets_per_address: 2000,
+            http_connections: 20_000,
+            rtmp_connections: 1000,
+            pollers: 100_000,
+            rtmp_chunk_streams: 64,
+            rtmp_message_bytes: 8 * MIB,
+            rtmp_partial_bytes: 12 * MIB,
+            rtmp_amf_depth: 16,
+            rtmp_amf_values: 1024,
+            rtmp_message_streams: 8,
+            rtmp_preauth_bytes: 256 * KIB,
+            rtmp_handshake_timeout: Duration::from_secs(5),
+            rtmp_publish_timeout: Duration::from_secs(15),
+            http_header_bytes: 16 * KIB,
+            http_header_timeout: Duration::from_secs(10),
+            http_write_timeout: Duration::from_secs(30),
+            archive_bytes: 64 * MIB as u64,
+            store_deadline: Duration::from_secs(10),
+            store_reads: 32,
+            live_streams: 1000,
+            db_queue: 4096,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Every key: its name, its type and range, and the field it sets. It does not know where a value
+//! was written.
+
+use std::time::Duration;
+
+use super::{
+    Backend, Config, LogFormat, OnSecondPublisher, SlateMode,
+    value::{Parsed, Value},
+};
+
+/// One known key.
+pub(super) struct Key {
+    /// Dotted, as in the contract.
+    pub(super) name: &'static str,
+    /// Parses the value into its field; the refusal says what was expected.
+    pub(super) set: fn(&mut Config, &Value) -> Parsed<()>,
+    /// What this version does with it.
+    pub(super) state: State,
+}
+
+/// What this version does with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Obeys it.
+    Used,
+    /// Refuses a value other than the default: it would ask for a feature that is not there.
+    Refused,
+    /// Takes it and warns: it tunes a feature that is not there.
+    Unused,
+}
+
+macro_rules! keys {
+    ($($state:ident $name:literal |$config:ident, $value:ident| $field:expr, $parsed:expr;)*) => {
+        /// The whole schema, in the order of the sample file.
+        pub(super) static KEYS: &[Key] = &[$(Key {
+            name: $name,
+            set: |$config, $value| {
+                $field = $parsed?;
+                Ok(())
+            },
+            state: State::$state,
+        }),*];
+    };
+}
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+const fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+const fn m(n: u64) -> Duration {
+    Duration::from_mins(n)
+}
+const fn d(n: u64) -> Duration {
+    Duration::from_hours(24 * n)
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+/// More connections than one process gets file descriptors for.
+const CONNECTIONS_MAX: usize = 10_000_000;
+const HTTP: &[&str] = &["http", "https"];
+const RTMP: &[&str] = &["rtmp", "rtmps"];
+
+keys! {
+    Used "data_dir" |c, v| c.data_dir, v.path();
+    Used "shutdown_grace" |c, v| c.shutdown_grace, v.duration(s(0)..=m(10));
+
+    Used "log.level" |c, v| c.log.level, v.log_level();
+    Used "log.format" |c, v| c.log.format,
+        v.choice(&[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)]);
+
+    Used "http.listen" |c, v| c.http.listen, v.address();
+    Used "http.public_url" |c, v| c.http.public_url, v.optional(|v| v.url(HTTP));
+    Used "http.allowed_origins" |c, v| c.http.allowed_origins, v.list_of(|v| v.url(HTTP));
+    Used "http.trusted_proxies" |c, v| c.http.trusted_proxies, v.list_of(Value::network);
+    Refused "http.tls.cert" |c, v| c.http.tls.cert, v.optional(Value::path);
+    Refused "http.tls.key" |c, v| c.http.tls.key, v.optional(Value::path);
+
+    Used "rtmp.listen" |c, v| c.rtmp.listen, v.address();
+    Used "rtmp.public_url" |c, v| c.rtmp.public_url, v.optional(|v| v.url(RTMP));
+    Used "rtmp.idle_timeout" |c, v| c.rtmp.idle_timeout, v.duration(ms(100)..=m(60));
+    Used "rtmp.on_second_publisher" |c, v| c.rtmp.on_second_publisher,
+        v.choice(&[("replace", OnSecondPublisher::Replace), ("reject", OnSecondPublisher::Reject)]);
+    Refused "rtmp.tls.listen" |c, v| c.rtmp.tls.listen, v.optional(Value::address);
+    Refused "rtmp.tls.cert" |c, v| c.rtmp.tls.cert, v.optional(Value::path);
+    Refused "rtmp.tls.key" |c, v| c.rtmp.tls.key, v.optional(Value::path);
+
+    // At least 1 s: EXT-X-TARGETDURATION is a whole number of seconds.
+    Used "hls.target_duration" |c, v| c.hls.target_duration, v.duration(s(1)..=s(60));
+    Used "hls.max_segment" |c, v| c.hls.max_segment, v.duration(s(1)..=s(60));
+    // RFC 8216 6.2.2 wants three target durations at least.
+    Used "hls.window_segments" |c, v| c.hls.window_segments, v.count(3..=10_000);
+    Used "hls.dvr_window" |c, v| c.hls.dvr_window, v.duration(s(0)..=d(1));
+    Used "hls.reconnect_grace" |c, v| c.hls.reconnect_grace, v.duration(s(0)..=d(1));
+
+    Refused "slate.mode" |c, v| c.slate.mode, v.choice(&[
+        ("card", SlateMode::Card), ("freeze", SlateMode::Freeze), ("file", SlateMode::File)]);
+    Refused "slate.file" |c, v| c.slate.file, v.optional(Value::path);
+    Unused "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
+
+    Used "storage.backend" |c, v| c.storage.backend, backend(v);
+    Used "storage.required" |c, v| c.storage.required, v.switch();
+    Used "storage.list_deadline" |c, v| c.storage.list_deadline, v.duration(s(0)..=s(10));
+    Used "storage.recordings_retention" |c, v| c.storage.recordings_retention,
+        v.duration(s(0)..=d(36_500));
+    Used "storage.disk.root" |c, v| c.storage.disk_root, v.path();
+    Refused "storage.s3.endpoint" |c, v| c.storage.s3.endpoint, v.optional(|v| v.url(HTTP));
+    Refused "storage.s3.bucket" |c, v| c.storage.s3.bucket, v.optional(Value::text);
+    Refused "storage.s3.region" |c, v| c.storage.s3.region, v.optional(Value::text);
+    Refused "storage.s3.prefix" |c, v| c.storage.s3.prefix, v.optional(Value::text);
+    Refused "storage.s3.force_path_style" |c, v| c.storage.s3.force_path_style, v.switch();
+    Refused "storage.s3.access_key_id" |c, v| c.storage.s3.access_key_id,
+        v.optional(Value::hidden);
+    Refused "storage.s3.secret_access_key" |c, v| c.storage.s3.secret_access_key,
+        v.optional(Value::hidden);
+    Refused "storage.s3.public_base_url" |c, v| c.storage.s3.public_base_url,
+        v.optional(|v| v.url(HTTP));
+
+    Used "database.path" |c, v| c.database_path, v.path();
+
+    Used "auth.jwt_secret_file" |c, v| c.auth.jwt_secret_file, v.path();
+    Unused "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
+    Unused "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
+    Unused "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
+
+    Refused "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
+    Refused "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
+
+    Unused "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
+    Unused "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
+    Unused "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
+    Unused "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
+    Unused "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
+
+    Unused "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
+    Unused "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
+    Unused "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
+    Unused "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
+    Unused "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
+
+    Unused "questions.moderated" |c, v| c.questions.moderated, v.switch();
+    Unused "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
+    Unused "questions.per" |c, v| c.questions.per, v.duration(s(0)..=d(1));
+
+    Unused "voice.ice_servers" |c, v| c.voice.ice_servers, v.list();
+    Refused "voice.turn_urls" |c, v| c.voice.turn_urls, v.list();
+    Refused "voice.turn_secret_file" |c, v| c.voice.turn_secret_file, v.optional(Value::path);
+    Unused "voice.max_speakers" |c, v| c.voice.max_speakers, v.count(1..=100);
+
+    Used "thumbnail.interval" |c, v| c.thumbnail_interval, v.duration(s(1)..=m(60));
+
+    Used "metrics.allow" |c, v| c.metrics_allow, v.list_of(Value::network);
+
+    Used "limits.memory_budget" |c, v| c.limits.memory_budget, v.size(MIB..=64 * TIB);
+    Used "limits.segment_bytes" |c, v| c.limits.segment_bytes, v.memory(64 * KIB..=GIB);
+    Used "limits.sockets_per_address" |c, v| c.limits.sockets_per_address,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.http_connections" |c, v| c.limits.http_connections, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.rtmp_connections" |c, v| c.limits.rtmp_connections, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.pollers" |c, v| c.limits.pollers, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.rtmp_chunk_streams" |c, v| c.limits.rtmp_chunk_streams, v.count(4..=65_600);
+    // An RTMP message's length has 24 bits.
+    Used "limits.rtmp_message_bytes" |c, v| c.limits.rtmp_message_bytes,
+        v.memory(4 * KIB..=16 * MIB);
+    Used "limits.rtmp_partial_bytes" |c, v| c.limits.rtmp_partial_bytes, v.memory(4 * KIB..=GIB);
+    // Deeper nesting could exhaust a stack; a connect command needs two levels.
+    Used "limits.rtmp_amf_depth" |c, v| c.limits.rtmp_amf_depth, v.count(2..=64);
+    Used "limits.rtmp_amf_values" |c, v| c.limits.rtmp_amf_values, v.count(64..=1_000_000);
+    Used "limits.rtmp_message_streams" |c, v| c.limits.rtmp_message_streams, v.count(1..=10_000);
+    Used "limits.rtmp_preauth_bytes" |c, v| c.limits.rtmp_preauth_bytes, v.memory(8 * KIB..=GIB);
+    Used "limits.rtmp_handshake_timeout" |c, v| c.limits.rtmp_handshake_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.rtmp_publish_timeout" |c, v| c.limits.rtmp_publish_timeout,
+        v.duration(ms(100)..=m(10));
+    // hyper's read buffer is at least 8 KiB.
+    Used "limits.http_header_bytes" |c, v| c.limits.http_header_bytes, v.memory(8 * KIB..=MIB);
+    Used "limits.http_header_timeout" |c, v| c.limits.http_header_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.http_write_timeout" |c, v| c.limits.http_write_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.archive_bytes" |c, v| c.limits.archive_bytes, v.size(64 * KIB..=TIB);
+    Used "limits.store_deadline" |c, v| c.limits.store_deadline, v.duration(ms(100)..=m(10));
+    Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
+    Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
+    Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
+}
+
+/// `"s3"` is a choice of the contract that this version cannot make.
+fn backend(value: &Value) -> Parsed<Backend> {
+    if matches!(value, Value::Text(text) if text == "s3") {
+        return Err("not available in this version, use \"disk\" or \"memory\"".into());
+    }
+    value.choice(&[("disk", Backend::Disk), ("memory", Backend::Memory)])
+}
