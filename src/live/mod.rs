@@ -1,24 +1,65 @@
 //! Streams that are live now: who publishes, what viewers read, what is stored. It does not know
 //! RTMP or HTTP.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+mod archive;
+mod claim;
+mod layout;
+mod lifecycle;
+mod memory;
+mod meters;
+mod publisher;
+mod reads;
+mod recover;
+mod snapshot;
+mod stream;
+mod thumbnail;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
-use segmenter::Tag;
 use storage::Store;
+use tokio::{
+    sync::{Semaphore, broadcast},
+    time::Instant,
+};
+
+pub use publisher::Publisher;
 
 use crate::{
-    config::Config,
+    config::{Backend, Config},
     db::Db,
     error::Result,
     event::StreamEvent,
     name::{SegmentName, StreamUid},
 };
+use archive::Health;
+use memory::{Found, Memory, Spare};
+use reads::Reads;
+use stream::{Common, Stream};
+
+/// Events a slow listener may lag behind before it loses the oldest.
+const EVENTS: usize = 1024;
+/// Thumbnails made at once: decoding must not take the processors from ingest.
+const THUMBNAILS: usize = 1;
 
 /// The registry of live streams; clones share it.
 #[derive(Clone)]
 pub struct Live {
-    _private: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    common: Arc<Common>,
+    streams: RwLock<HashMap<StreamUid, Arc<Stream>>>,
 }
 
 /// Who wants to publish.
@@ -64,60 +105,44 @@ pub enum Refused {
     Unavailable,
 }
 
-/// The claim on a stream. Dropping it releases the claim and starts the grace.
-pub struct Publisher {
-    _private: (),
-}
-
-impl Publisher {
-    /// Takes one tag. Awaits only when a segment finished, and then at most `storage.list_deadline`.
-    ///
-    /// # Errors
-    /// Terminal: tell the encoder and close.
-    pub async fn push(&mut self, _tag: &Tag) -> Result<(), Refused> {
-        todo!()
-    }
-    /// Resolves when this publisher is put out (takeover, stop, drain). Cancel safe.
-    pub async fn evicted(&mut self) -> Refused {
-        todo!()
-    }
-    /// The encoder said goodbye (deleteStream, FCUnpublish): the open segment is listed and the grace starts.
-    pub async fn finish(self) {
-        todo!()
-    }
-    /// The session's id, for log lines.
-    pub fn session(&self) -> &str {
-        todo!()
-    }
-}
-
 /// A rendered playlist, made once per version.
 #[derive(Clone, Debug)]
 pub struct Rendered {
+    /// The text.
     pub plain: Bytes,
+    /// The text, compressed.
     pub gzip: Bytes,
     /// Quoted strong entity tag of `plain`, like `"1f2e-6"`; the gzip variant's ends in `-gz"`.
     pub etag: String,
+    /// Quoted strong entity tag of `gzip`.
     pub etag_gzip: String,
+    /// When this version was made.
     pub modified: SystemTime,
 }
 
 /// What viewers read: immutable, swapped whole.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// The multivariant playlist.
     pub multivariant: Rendered,
+    /// The media playlist of `source`.
     pub media: Rendered,
+    /// EXT-X-TARGETDURATION.
     pub target_duration_s: u32,
+    /// The playlist has its ENDLIST.
     pub ended: bool,
 }
 
 /// A segment's or thumbnail's bytes as served.
 #[derive(Clone, Debug)]
 pub struct Served {
+    /// The bytes, to be sent one slice after the other.
     pub body: Arc<[Bytes]>,
+    /// Sum of the slices' lengths.
     pub len: u64,
     /// Quoted strong entity tag.
     pub etag: String,
+    /// When it was made.
     pub modified: SystemTime,
 }
 
@@ -130,41 +155,141 @@ pub enum Missing {
     Unavailable,
 }
 
+impl Inner {
+    fn streams(&self) -> RwLockReadGuard<'_, HashMap<StreamUid, Arc<Stream>>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn streams_mut(&self) -> RwLockWriteGuard<'_, HashMap<StreamUid, Arc<Stream>>> {
+        self.streams.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stream(&self, uid: &StreamUid) -> Option<Arc<Stream>> {
+        self.streams().get(uid).map(Arc::clone)
+    }
+
+    fn all(&self) -> Vec<Arc<Stream>> {
+        self.streams().values().map(Arc::clone).collect()
+    }
+}
+
 impl Live {
     /// The registry, with the windows of streams that were live when the last process ended.
-    pub async fn start(_config: Arc<Config>, _store: Arc<dyn Store>, _db: Db) -> Result<Self> {
-        todo!()
+    ///
+    /// # Errors
+    /// The database cannot be read, or `storage.required` and the store cannot.
+    pub async fn start(config: Arc<Config>, store: Arc<dyn Store>, db: Db) -> Result<Self> {
+        let limits = &config.limits;
+        let spare = match config.storage.backend {
+            Backend::Disk => Spare::Stored,
+            Backend::Memory => Spare::Unlisted,
+        };
+        let common = Arc::new(Common {
+            memory: RwLock::new(Memory::new(limits.memory_budget, spare)),
+            reads: Reads::new(
+                Arc::clone(&store),
+                limits.store_reads,
+                limits.store_deadline,
+            ),
+            health: Arc::new(Health::default()),
+            events: broadcast::Sender::new(EVENTS),
+            draining: AtomicBool::new(false),
+            origin: Instant::now(),
+            thumbnails: Arc::new(Semaphore::new(THUMBNAILS)),
+            config,
+            store,
+            db,
+        });
+        let inner = Arc::new(Inner {
+            common,
+            streams: RwLock::default(),
+        });
+        recover::recover(&inner).await?;
+        meters::streams(inner.streams().len());
+        tokio::spawn(lifecycle::keep_swept(Arc::downgrade(&inner)));
+        Ok(Self { inner })
     }
+
     /// Claims `uid` for a publisher (rule 26). The caller has checked the key.
-    pub async fn claim(&self, _uid: &StreamUid, _peer: Peer) -> Result<Publisher, Refused> {
-        todo!()
+    ///
+    /// # Errors
+    /// The refusal the encoder is shown.
+    pub async fn claim(&self, uid: &StreamUid, peer: Peer) -> Result<Publisher, Refused> {
+        self.inner.claim(uid, peer).await
     }
-    /// What viewers of `uid` read now; `None` before the first segment and after the end's time. Lock-free or nearly so.
-    pub fn snapshot(&self, _uid: &StreamUid) -> Option<Arc<Snapshot>> {
-        todo!()
+
+    /// What viewers of `uid` read now; `None` before the first segment and after the end's time.
+    pub fn snapshot(&self, uid: &StreamUid) -> Option<Arc<Snapshot>> {
+        let streams = self.inner.streams();
+        let snapshot = streams.get(uid)?.snapshot.borrow();
+        snapshot.as_ref().map(Arc::clone)
     }
+
     /// A segment: from memory, else from the store, single-flight.
-    pub async fn segment(&self, _uid: &StreamUid, _name: &SegmentName) -> Result<Served, Missing> {
-        todo!()
+    ///
+    /// # Errors
+    /// Never listed or no longer fetchable, or the store fails.
+    pub async fn segment(&self, uid: &StreamUid, name: &SegmentName) -> Result<Served, Missing> {
+        let common = &self.inner.common;
+        let id = (uid.clone(), name.clone());
+        let found = common.memory().find(&id);
+        match found {
+            None => Err(Missing::NotFound),
+            Some(Found::Here(served)) => Ok(served),
+            Some(Found::Stored) => {
+                let (body, _) = common.reads.get(&layout::segment(uid, name)).await?;
+                let body: Arc<[Bytes]> = Arc::new([body]);
+                common
+                    .memory_mut()
+                    .readmit(&id, body)
+                    .ok_or(Missing::NotFound)
+            }
+        }
     }
+
     /// The thumbnail, also after the end.
-    pub async fn thumbnail(&self, _uid: &StreamUid) -> Result<Served, Missing> {
-        todo!()
+    ///
+    /// # Errors
+    /// None was made yet, or the store fails.
+    pub async fn thumbnail(&self, uid: &StreamUid) -> Result<Served, Missing> {
+        if let Some(stream) = self.inner.stream(uid) {
+            let made = stream.thumbnail.read();
+            if let Some(served) = made.unwrap_or_else(PoisonError::into_inner).clone() {
+                return Ok(served);
+            }
+        }
+        let key = layout::thumbnail(uid);
+        let (body, modified) = self.inner.common.reads.get(&key).await?;
+        Ok(layout::served_thumbnail(body, modified))
     }
+
     /// Ends a stream for good: publisher put out, ENDLIST, `finished` (rule 19).
-    pub async fn stop(&self, _uid: &StreamUid, _reason: &'static str) -> Result<()> {
-        todo!()
+    ///
+    /// # Errors
+    /// The database failed; the stream goes on.
+    pub async fn stop(&self, uid: &StreamUid, reason: &'static str) -> Result<()> {
+        self.inner.stop(uid, reason).await
     }
+
     /// Changes from now on.
-    pub fn events(&self) -> tokio::sync::broadcast::Receiver<StreamEvent> {
-        todo!()
+    pub fn events(&self) -> broadcast::Receiver<StreamEvent> {
+        self.inner.common.events.subscribe()
     }
+
     /// Restart: no new claims, partial segments listed and stored, streams stay live, no ENDLIST.
+    /// Waits for the store as long as it takes: the caller has the deadline.
     pub async fn drain(&self) {
-        todo!()
+        self.inner.drain().await;
     }
+
     /// `None` when well, else what is wrong with storage, for `/readyz`.
     pub fn storage_trouble(&self) -> Option<String> {
-        todo!()
+        self.inner.common.health.trouble()
+    }
+
+    /// Applies within a second or two what other processes write to the database: a stream that
+    /// was stopped or cancelled there ends here. Never returns; drop it to stop watching.
+    pub async fn watch_database(&self) {
+        self.inner.follow_database().await;
     }
 }

@@ -1,0 +1,405 @@
+//! One stream's way to the store: an ordered queue under `limits.archive_bytes` and the task that
+//! empties it. It does not know what is listed; nothing live waits for it longer than it wants to.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use storage::{Error, Key, Meta, Store};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::meters;
+use crate::name::SegmentName;
+
+/// First wait after a failed write; it doubles.
+const RETRY: Duration = Duration::from_millis(200);
+/// Longest wait after a failed write.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Counted against the limit for every job, so that empty ones are bounded too.
+const JOB_BYTES: u64 = 256;
+/// Attempts when the stream is over and nobody waits for its objects.
+const LAST_ATTEMPTS: u32 = 3;
+/// A full store refuses new publishers so long after it last said so.
+const FULL_FOR: Duration = Duration::from_secs(15);
+
+/// How the store is doing, all streams together.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    state: Mutex<State>,
+    backlog_bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    trouble: Option<String>,
+    full_at: Option<Instant>,
+}
+
+impl Health {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn well(&self) {
+        *self.state() = State::default();
+    }
+
+    fn failed(&self, text: String, full: bool) {
+        let mut state = self.state();
+        state.trouble = Some(text);
+        state.full_at = full.then(Instant::now);
+    }
+
+    /// What is wrong, if anything.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
+    /// The store said lately that it is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.state()
+            .full_at
+            .is_some_and(|at| at.elapsed() < FULL_FOR)
+    }
+
+    fn backlog(&self, add: u64, take: u64) {
+        self.backlog_bytes.fetch_add(add, Ordering::Relaxed);
+        let before = self.backlog_bytes.fetch_sub(take, Ordering::Relaxed);
+        meters::archive_backlog(before - take);
+    }
+}
+
+/// What became of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The store has it.
+    Stored,
+    /// It was dropped from the queue and will not be stored.
+    Abandoned,
+}
+
+/// Told of each segment's fate.
+pub(super) type OnFate = Box<dyn Fn(&SegmentName, Fate) + Send + Sync>;
+/// Asked for so many bytes when the store is full; answers the objects to delete first.
+pub(super) type MakeRoom = Box<dyn Fn(u64) -> Vec<Key> + Send + Sync>;
+
+/// What an archive works with.
+pub(super) struct Setup {
+    pub store: Arc<dyn Store>,
+    pub health: Arc<Health>,
+    /// For log lines.
+    pub stream: String,
+    /// `limits.archive_bytes`.
+    pub limit_bytes: u64,
+    /// `limits.store_deadline`.
+    pub deadline: Duration,
+    pub on_fate: OnFate,
+    pub make_room: MakeRoom,
+}
+
+enum Work {
+    Segment(SegmentName, Option<oneshot::Sender<()>>),
+    /// Replaced while it waits by a newer object of the same key.
+    Latest,
+    Delete(Vec<Key>),
+}
+
+struct Job {
+    number: u64,
+    work: Work,
+    /// Of the object; unused by a delete.
+    key: Option<Key>,
+    body: Arc<[Bytes]>,
+    meta: Meta,
+    bytes: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: u64,
+    next_number: u64,
+    /// The job that the task is at.
+    working: Option<u64>,
+    closed: bool,
+}
+
+struct Inner {
+    setup: Setup,
+    queue: Mutex<Queue>,
+    changed: Notify,
+    idle: Notify,
+}
+
+/// The queue's handle. When it is dropped the task stores what is left and ends.
+pub(super) struct Archive {
+    inner: Arc<Inner>,
+}
+
+impl Archive {
+    /// An empty queue and its task.
+    pub(super) fn start(setup: Setup) -> Self {
+        let inner = Arc::new(Inner {
+            setup,
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            idle: Notify::new(),
+        });
+        tokio::spawn(run(Arc::clone(&inner)));
+        Self { inner }
+    }
+
+    /// Queues a segment; the receiver resolves when it is stored, and fails when it never will be.
+    pub(super) fn segment(
+        &self,
+        name: SegmentName,
+        key: Key,
+        body: Arc<[Bytes]>,
+        meta: Meta,
+    ) -> oneshot::Receiver<()> {
+        let (stored, waits) = oneshot::channel();
+        self.add(Work::Segment(name, Some(stored)), Some(key), body, meta);
+        waits
+    }
+
+    /// Queues an object of which only the newest counts; it is stored after the segments queued
+    /// before it (media rule 29).
+    pub(super) fn latest(&self, key: Key, body: Bytes, meta: Meta) {
+        self.add(Work::Latest, Some(key), Arc::new([body]), meta);
+    }
+
+    /// Queues deletes, so that no put queued earlier brings an object back.
+    pub(super) fn delete(&self, keys: Vec<Key>) {
+        if !keys.is_empty() {
+            let meta = Meta {
+                content_type: "",
+                cache_control: "",
+            };
+            self.add(Work::Delete(keys), None, Arc::new([]), meta);
+        }
+    }
+
+    fn add(&self, work: Work, key: Option<Key>, body: Arc<[Bytes]>, meta: Meta) {
+        let bytes = JOB_BYTES + body.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        let dropped = {
+            let mut queue = self.inner.queue();
+            queue.next_number += 1;
+            let number = queue.next_number;
+            let mut dropped = queue.displace(&work, key.as_ref());
+            queue.bytes += bytes;
+            queue.jobs.push_back(Job {
+                number,
+                work,
+                key,
+                body,
+                meta,
+                bytes,
+            });
+            dropped.extend(queue.overflow(self.inner.setup.limit_bytes));
+            dropped
+        };
+        let gone = dropped.iter().map(|job| job.bytes).sum();
+        self.inner.setup.health.backlog(bytes, gone);
+        for job in dropped {
+            self.inner.abandon(job);
+        }
+        self.inner.changed.notify_one();
+    }
+
+    /// Resolves when nothing is queued.
+    pub(super) async fn idle(&self) {
+        loop {
+            let idle = self.inner.idle.notified();
+            if self.inner.queue().jobs.is_empty() {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        self.inner.queue().closed = true;
+        self.inner.changed.notify_one();
+    }
+}
+
+impl Queue {
+    /// Takes out what a new job makes pointless.
+    fn displace(&mut self, work: &Work, key: Option<&Key>) -> Vec<Job> {
+        if !matches!(work, Work::Latest) {
+            return Vec::new();
+        }
+        let working = self.working;
+        self.take(|job| {
+            matches!(job.work, Work::Latest)
+                && job.key.as_ref() == key
+                && Some(job.number) != working
+        })
+    }
+
+    fn take(&mut self, which: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let mut taken = Vec::new();
+        for job in std::mem::take(&mut self.jobs) {
+            if which(&job) {
+                self.bytes -= job.bytes;
+                taken.push(job);
+            } else {
+                self.jobs.push_back(job);
+            }
+        }
+        taken
+    }
+
+    /// Takes out the oldest segments while the queue is over its limit. The one that is being
+    /// written stays: dropping it would free nothing yet.
+    fn overflow(&mut self, limit_bytes: u64) -> Vec<Job> {
+        let mut taken = Vec::new();
+        while self.bytes > limit_bytes {
+            let oldest = self.jobs.iter().position(|job| {
+                matches!(job.work, Work::Segment(..)) && Some(job.number) != self.working
+            });
+            let Some(job) = oldest.and_then(|at| self.jobs.remove(at)) else {
+                break;
+            };
+            self.bytes -= job.bytes;
+            taken.push(job);
+        }
+        taken
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Job> {
+        let at = self.jobs.iter().position(|job| job.number == number)?;
+        let job = self.jobs.remove(at)?;
+        self.bytes -= job.bytes;
+        Some(job)
+    }
+}
+
+/// What one attempt needs, apart from the queue.
+enum Attempt {
+    Put(Key, Arc<[Bytes]>, Meta, u64),
+    Delete(Vec<Key>),
+}
+
+impl Inner {
+    // Nothing under the lock can panic, so a poisoned one is whole.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abandon(&self, job: Job) {
+        if let Work::Segment(name, _) = job.work {
+            tracing::warn!(stream = %self.setup.stream, session = name.session.as_str(), segment = %name,
+                "segment dropped from the archive queue: storage does not keep up");
+            meters::abandoned();
+            (self.setup.on_fate)(&name, Fate::Abandoned);
+        }
+    }
+
+    /// The oldest job, or `None` when there are none and none will come.
+    async fn next(&self) -> Option<(u64, Attempt)> {
+        loop {
+            {
+                let mut queue = self.queue();
+                if let Some(job) = queue.jobs.front() {
+                    let attempt = match (&job.work, &job.key) {
+                        (Work::Delete(keys), _) => Attempt::Delete(keys.clone()),
+                        (_, Some(key)) => {
+                            Attempt::Put(key.clone(), Arc::clone(&job.body), job.meta, job.bytes)
+                        }
+                        (_, None) => Attempt::Delete(Vec::new()),
+                    };
+                    let number = job.number;
+                    queue.working = Some(number);
+                    return Some((number, attempt));
+                }
+                queue.working = None;
+                self.idle.notify_waiters();
+                if queue.closed {
+                    return None;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    async fn attempt(&self, attempt: &Attempt) -> Result<(), Error> {
+        let store = &self.setup.store;
+        let (key, body, meta, bytes) = match attempt {
+            Attempt::Delete(keys) => return store.delete(keys).await,
+            Attempt::Put(key, body, meta, bytes) => (key, body, *meta, *bytes),
+        };
+        let put = store.put(key, body, meta).await;
+        if !matches!(put, Err(Error::Full(_))) {
+            return put;
+        }
+        let room = (self.setup.make_room)(bytes);
+        if room.is_empty() {
+            return put;
+        }
+        store.delete(&room).await?;
+        store.put(key, body, meta).await
+    }
+
+    fn done(&self, number: u64, stored: bool) {
+        let Some(job) = self.queue().remove(number) else {
+            return;
+        };
+        self.setup.health.backlog(0, job.bytes);
+        match job.work {
+            _ if !stored => self.abandon(job),
+            Work::Segment(name, waits) => {
+                (self.setup.on_fate)(&name, Fate::Stored);
+                // Whoever lists it may have stopped waiting at the deadline.
+                let _ = waits.map(|waits| waits.send(()));
+            }
+            Work::Latest | Work::Delete(_) => {}
+        }
+    }
+}
+
+async fn run(inner: Arc<Inner>) {
+    let mut failures = 0;
+    while let Some((number, attempt)) = inner.next().await {
+        let outcome = tokio::time::timeout(inner.setup.deadline, inner.attempt(&attempt)).await;
+        let (text, full) = match outcome {
+            Ok(Ok(())) => {
+                if failures > 0 {
+                    tracing::info!(stream = %inner.setup.stream, "storage answers again");
+                }
+                failures = 0;
+                inner.setup.health.well();
+                inner.done(number, true);
+                continue;
+            }
+            Ok(Err(error)) => (error.to_string(), matches!(error, Error::Full(_))),
+            Err(_) => (
+                "storage gave no answer within limits.store_deadline".into(),
+                false,
+            ),
+        };
+        failures += 1;
+        meters::store_failure();
+        if failures == 1 {
+            tracing::warn!(stream = %inner.setup.stream, error = %text, "storage fails; live goes on");
+        }
+        inner.setup.health.failed(text, full);
+        if inner.queue().closed && failures >= LAST_ATTEMPTS {
+            inner.done(number, false);
+            continue;
+        }
+        let wait = RETRY * 2u32.saturating_pow(failures.min(16) - 1);
+        tokio::time::sleep(wait.min(RETRY_MAX)).await;
+    }
+}

@@ -1,0 +1,88 @@
+//! Where a stream's objects are in the store, which is where they are below `/live/`, and the
+//! headers they are stored with. It does not know what is in them.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use storage::{Key, Meta};
+
+use super::{Served, memory::Id, snapshot::content_tag};
+use crate::name::{SegmentName, StreamUid};
+
+/// Of a segment: its name is never used twice.
+pub(super) const SEGMENT: Meta = Meta {
+    content_type: "video/mp2t",
+    cache_control: "public, max-age=31536000, immutable",
+};
+/// Of a thumbnail.
+pub(super) const THUMBNAIL: Meta = Meta {
+    content_type: "image/jpeg",
+    cache_control: "public, max-age=10",
+};
+/// `max-age` of playlists by half of the target duration; the last is for all that are longer.
+const PLAYLIST_CACHE: [&str; 10] = [
+    "public, max-age=1",
+    "public, max-age=2",
+    "public, max-age=3",
+    "public, max-age=4",
+    "public, max-age=5",
+    "public, max-age=6",
+    "public, max-age=7",
+    "public, max-age=8",
+    "public, max-age=9",
+    "public, max-age=10",
+];
+
+/// Of a playlist: half its target duration, at least a second.
+pub(super) fn playlist_meta(target_duration_s: u32) -> Meta {
+    let half = (target_duration_s / 2).max(1) as usize;
+    Meta {
+        content_type: "application/vnd.apple.mpegurl",
+        cache_control: PLAYLIST_CACHE[half.min(PLAYLIST_CACHE.len()) - 1],
+    }
+}
+
+fn key(text: String) -> Key {
+    Key::new(&text).expect("uids, renditions and segment names are parts of a key")
+}
+
+/// The multivariant playlist.
+pub(super) fn multivariant(uid: &StreamUid) -> Key {
+    key(format!("{uid}/index.m3u8"))
+}
+
+/// The media playlist.
+pub(super) fn media(uid: &StreamUid) -> Key {
+    key(format!("{uid}/source/index.m3u8"))
+}
+
+/// A segment.
+pub(super) fn segment(uid: &StreamUid, name: &SegmentName) -> Key {
+    key(format!("{uid}/source/{name}"))
+}
+
+/// The thumbnail.
+pub(super) fn thumbnail(uid: &StreamUid) -> Key {
+    key(format!("{uid}/thumbnail.jpg"))
+}
+
+/// Segments' objects.
+pub(super) fn keys(ids: &[Id]) -> Vec<Key> {
+    ids.iter().map(|(uid, name)| segment(uid, name)).collect()
+}
+
+/// The stream and segment that an object is; `None` for other objects.
+pub(super) fn parse_segment(key: &Key) -> Option<Id> {
+    let (uid, name) = key.as_str().split_once("/source/")?;
+    Some((StreamUid::parse(uid)?, SegmentName::parse(name)?))
+}
+
+/// A thumbnail as it is served.
+pub(super) fn served_thumbnail(body: Bytes, modified: SystemTime) -> Served {
+    Served {
+        len: body.len() as u64,
+        etag: format!("\"{}\"", content_tag(&body)),
+        body: Arc::new([body]),
+        modified,
+    }
+}

@@ -1,0 +1,345 @@
+//! From claim to end: who publishes, how long an absent publisher is waited for, and what becomes
+//! of an ended stream. It does not know what segments contain.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use segmenter::{Resume, Segmenter};
+use tokio::sync::watch;
+
+use super::{
+    Inner, Peer, Publisher, Refused, layout, meters,
+    stream::{Ingest, Session, Stream, wall},
+    window::{Length, Window},
+};
+use crate::{
+    config::{Config, OnSecondPublisher},
+    db::Status,
+    event::Change,
+    name::{SessionId, StreamUid},
+};
+
+/// An ended window stays at least so long (media rule 19).
+const ENDED_MIN: Duration = Duration::from_secs(30);
+/// How often expired segments are looked for, and the database for changes by others.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> i64 {
+    i64::try_from(wall().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The configured window.
+pub(super) fn window_length(config: &Config) -> Length {
+    Length {
+        segments: config.hls.window_segments,
+        dvr: config.hls.dvr_window,
+    }
+}
+
+impl Inner {
+    /// Claims `uid` for a publisher (media rule 26).
+    pub(super) async fn claim(&self, uid: &StreamUid, peer: Peer) -> Result<Publisher, Refused> {
+        if self.common.is_draining() {
+            return Err(Refused::Restarting);
+        }
+        let stream = self.stream_for(uid).await?;
+        let marked = self.common.db.mark_live(uid, now_ms()).await;
+        match marked {
+            Ok(true) => stream.admit(peer).await,
+            Ok(false) => Err(Refused::Ended),
+            Err(error) => {
+                tracing::error!(stream = %uid, connection = peer.connection, %error, "database failed");
+                Err(Refused::Unavailable)
+            }
+        }
+    }
+
+    async fn stream_for(&self, uid: &StreamUid) -> Result<Arc<Stream>, Refused> {
+        if let Some(stream) = self.stream(uid) {
+            return Ok(stream);
+        }
+        let row = self.common.db.stream(uid).await.map_err(|error| {
+            tracing::error!(stream = %uid, %error, "database failed");
+            Refused::Unavailable
+        })?;
+        let row = row.ok_or(Refused::Ended)?;
+        if matches!(row.status, Status::Finished | Status::Cancel) {
+            return Err(Refused::Ended);
+        }
+        self.room()?;
+        let window = Window::new(window_length(&self.common.config), row.counters);
+        let made = Stream::start(&self.common, uid.clone(), row.record, window);
+        let mut streams = self.streams_mut();
+        if streams.len() >= self.common.config.limits.live_streams && !streams.contains_key(uid) {
+            return Err(Refused::Full("limits.live_streams are live".into()));
+        }
+        let stream = Arc::clone(streams.entry(uid.clone()).or_insert(made));
+        meters::streams(streams.len());
+        Ok(stream)
+    }
+
+    /// Is there room for one stream more?
+    fn room(&self) -> Result<(), Refused> {
+        if self.common.health.is_full() {
+            return Err(Refused::Full("storage is full".into()));
+        }
+        if self.common.memory().is_full(1) {
+            return Err(Refused::Full("limits.memory_budget is used up".into()));
+        }
+        Ok(())
+    }
+
+    /// Ends a stream; false when it had ended.
+    pub(super) async fn stop(
+        &self,
+        uid: &StreamUid,
+        reason: &'static str,
+    ) -> crate::error::Result<()> {
+        let stream = self.stream(uid);
+        self.common.db.finish_stream(uid, reason, now_ms()).await?;
+        if let Some(stream) = stream {
+            stream.end_now(reason).await;
+        }
+        Ok(())
+    }
+
+    /// Restart: see [`super::Live::drain`].
+    pub(super) async fn drain(&self) {
+        use std::sync::atomic::Ordering;
+        self.common.draining.store(true, Ordering::Release);
+        let mut closing = tokio::task::JoinSet::new();
+        for stream in self.all() {
+            closing.spawn(async move { stream.drain().await });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+
+    /// Lets go what nobody may fetch any more.
+    async fn sweep(&self) {
+        for stream in self.all() {
+            // A stream whose segment is being listed is looked at the next time.
+            let over = match stream.ingest.try_lock() {
+                Ok(mut ingest) => stream.sweep(&mut ingest),
+                Err(_) => false,
+            };
+            if over {
+                let mut streams = self.streams_mut();
+                streams.remove(&stream.uid);
+                meters::streams(streams.len());
+            }
+        }
+        meters::memory(self.common.memory().bytes());
+    }
+
+    /// Applies what another process did to streams that are live here.
+    pub(super) async fn follow_database(&self) {
+        let mut seen = self.common.db.data_version().await.ok();
+        loop {
+            tokio::time::sleep(TICK).await;
+            let version = match self.common.db.data_version().await {
+                Ok(version) => Some(version),
+                Err(error) => {
+                    tracing::warn!(%error, "database could not be watched");
+                    continue;
+                }
+            };
+            if version == seen {
+                continue;
+            }
+            seen = version;
+            for stream in self.all() {
+                match self.common.db.stream(&stream.uid).await {
+                    Ok(Some(row)) if matches!(row.status, Status::Finished | Status::Cancel) => {
+                        stream.end_now("stopped").await;
+                    }
+                    Ok(_) => {}
+                    // Looked at again with the next change or second.
+                    Err(_) => seen = None,
+                }
+            }
+        }
+    }
+}
+
+/// Sweeps until the registry is gone.
+pub(super) async fn keep_swept(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(inner) = inner.upgrade() else { return };
+        inner.sweep().await;
+    }
+}
+
+impl Stream {
+    /// Grants the claim, putting out who has it. In a task of its own: a newcomer that goes away
+    /// in between does not leave a session half closed.
+    async fn admit(self: Arc<Self>, peer: Peer) -> Result<Publisher, Refused> {
+        let admitted = tokio::spawn(async move {
+            let mut ingest = self.ingest.lock().await;
+            if ingest.ended.is_some() {
+                return Err(Refused::Ended);
+            }
+            if self.common.is_draining() {
+                return Err(Refused::Restarting);
+            }
+            self.take_over(&mut ingest, peer).await?;
+            Ok(self.begin(&mut ingest, peer))
+        });
+        admitted.await.unwrap_or(Err(Refused::Unavailable))
+    }
+
+    async fn take_over(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Result<(), Refused> {
+        let Some(holder) = ingest.session.as_ref().map(|session| session.peer) else {
+            return Ok(());
+        };
+        if self.common.config.rtmp.on_second_publisher == OnSecondPublisher::Reject {
+            return Err(Refused::Busy);
+        }
+        if let Err(wait) = ingest.takeovers.attempt(self.common.now()) {
+            tracing::warn!(stream = %self.uid, connection = peer.connection,
+                holder = %holder.address, newcomer = %peer.address,
+                "two encoders are taking this stream from each other");
+            let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Err(Refused::TakeoverLimit { retry_after_s });
+        }
+        tracing::info!(stream = %self.uid, connection = peer.connection, holder = %holder.address,
+            newcomer = %peer.address, "takeover");
+        self.close(ingest, Some(Refused::Replaced)).await;
+        Ok(())
+    }
+
+    fn begin(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Publisher {
+        let config = &self.common.config;
+        ingest.generation += 1;
+        let id = SessionId::random();
+        let counters = ingest.window.counters();
+        let resume = ingest.resume.take().or_else(|| {
+            // After a restart: numbers go on, the timeline starts afresh behind a DISCONTINUITY.
+            (counters.next_sequence > 0).then(|| Resume {
+                target_duration_s: counters.target_duration_s,
+                ..Resume::default()
+            })
+        });
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let segmenter = Segmenter::new(
+            segmenter::Config {
+                target_ms: millis(config.hls.target_duration),
+                max_segment_ms: millis(config.hls.max_segment),
+                segment_bytes: config.limits.segment_bytes,
+            },
+            resume,
+        );
+        let (evict, evicted) = watch::channel(None);
+        ingest.session = Some(Session {
+            id: id.clone(),
+            segmenter,
+            peer,
+            evict,
+        });
+        tracing::info!(stream = %self.uid, session = id.as_str(), connection = peer.connection,
+            address = %peer.address, "publishing");
+        self.common.tell(&self.uid, Change::Live);
+        Publisher::new(Arc::clone(self), ingest.generation, id, evicted)
+    }
+
+    /// The publisher of `generation` is gone.
+    pub(super) async fn lost(self: &Arc<Self>, generation: u64) {
+        let mut ingest = self.ingest.lock().await;
+        if ingest.generation != generation || ingest.session.is_none() {
+            return;
+        }
+        self.close(&mut ingest, None).await;
+        drop(ingest);
+        self.common.tell(&self.uid, Change::Reconnecting);
+        self.wait_for_return(generation, "publisher_lost");
+    }
+
+    /// Ends the stream unless a publisher comes within `hls.reconnect_grace`.
+    pub(super) fn wait_for_return(self: &Arc<Self>, generation: u64, reason: &'static str) {
+        let stream = Arc::downgrade(self);
+        let grace = self.common.config.hls.reconnect_grace;
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            let Some(stream) = stream.upgrade() else {
+                return;
+            };
+            let mut ingest = stream.ingest.lock().await;
+            let waiting = ingest.generation == generation && ingest.session.is_none();
+            if !waiting || ingest.ended.is_some() || stream.common.is_draining() {
+                return;
+            }
+            let db = &stream.common.db;
+            if let Err(error) = db.finish_stream(&stream.uid, reason, now_ms()).await {
+                tracing::error!(stream = %stream.uid, %error, "the stream's end could not be saved");
+            }
+            stream.end(&mut ingest, reason).await;
+        });
+    }
+
+    /// Ends the stream here, in a task of its own.
+    pub(super) async fn end_now(self: &Arc<Self>, reason: &'static str) {
+        let stream = Arc::clone(self);
+        let ended = tokio::spawn(async move {
+            let mut ingest = stream.ingest.lock().await;
+            if ingest.ended.is_none() {
+                stream.end(&mut ingest, reason).await;
+            }
+        });
+        let _ = ended.await;
+    }
+
+    async fn end(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
+        self.close(ingest, Some(Refused::Ended)).await;
+        ingest.generation += 1;
+        ingest.ended = Some(self.common.now());
+        ingest.window.end();
+        self.publish(ingest);
+        tracing::info!(stream = %self.uid, reason, "stream finished");
+        self.common.tell(&self.uid, Change::Finished);
+    }
+
+    async fn drain(self: Arc<Self>) {
+        let counters = {
+            let mut ingest = self.ingest.lock().await;
+            self.close(&mut ingest, Some(Refused::Restarting)).await;
+            ingest.window.counters()
+        };
+        self.archive.idle().await;
+        if let Err(error) = self.common.db.save_counters(&self.uid, counters).await {
+            tracing::warn!(stream = %self.uid, %error, "counters could not be saved");
+        }
+    }
+
+    /// Forgets what nobody may fetch any more; true when that is everything.
+    fn sweep(&self, ingest: &mut Ingest) -> bool {
+        let now = self.common.now();
+        if let Some(ended) = ingest.ended.filter(|_| !ingest.retired) {
+            let target = Duration::from_secs(ingest.window.target_duration_s().into());
+            if now >= ended + ENDED_MIN.max(3 * target) {
+                ingest.retired = true;
+                let left = ingest.window.retire(now);
+                self.unlist(&left);
+                self.snapshot.send_replace(None);
+                if !self.record {
+                    let playlists = [layout::media(&self.uid), layout::multivariant(&self.uid)];
+                    self.archive.delete(playlists.into());
+                }
+            }
+        }
+        let over = ingest.window.expire(now);
+        {
+            let mut memory = self.common.memory_mut();
+            for name in &over {
+                memory.remove(&self.id(name));
+            }
+        }
+        if !self.record {
+            let keys = over.iter().map(|name| layout::segment(&self.uid, name));
+            self.archive.delete(keys.collect());
+        }
+        ingest.retired && ingest.window.is_over()
+    }
+}

@@ -1,0 +1,80 @@
+//! The names of what `live` counts. It does not know who reads them. Gauges labelled by stream end
+//! at zero with the stream; everything else has no label, so that series do not grow with streams.
+
+use metrics::{counter, gauge};
+
+use super::snapshot::bps;
+
+/// A segment was listed.
+pub(super) fn segment(bytes: u64) {
+    counter!("cauce_segments_total").increment(1);
+    counter!("cauce_segment_bytes_total").increment(bytes);
+}
+
+/// What a stream's newest segment says of its encoder.
+pub(super) fn ingest(stream: &str, bytes: u64, duration_90k: u64, pictures: u32, keyframe: bool) {
+    let seconds = duration_90k as f64 / 90_000.0;
+    let label = stream.to_owned();
+    gauge!("cauce_ingest_bitrate_bps", "stream" => label.clone())
+        .set(bps(bytes, duration_90k) as f64);
+    gauge!("cauce_ingest_fps", "stream" => label.clone()).set(f64::from(pictures) / seconds);
+    if keyframe {
+        gauge!("cauce_ingest_segment_seconds", "stream" => label).set(seconds);
+    }
+}
+
+/// A stream has no publisher any more.
+pub(super) fn ingest_over(stream: &str) {
+    for name in [
+        "cauce_ingest_bitrate_bps",
+        "cauce_ingest_fps",
+        "cauce_ingest_segment_seconds",
+    ] {
+        gauge!(name, "stream" => stream.to_owned()).set(0.0);
+    }
+}
+
+/// A tag was dropped by the segmenter.
+pub(super) fn dropped_tag(reason: &'static str) {
+    counter!("cauce_ingest_dropped_total", "reason" => reason).increment(1);
+}
+
+/// A segment was cut without an IDR (media rule 7).
+pub(super) fn cut_without_idr() {
+    counter!("cauce_segments_without_idr_total").increment(1);
+}
+
+/// A segment was dropped from the archive queue and will never be stored.
+pub(super) fn abandoned() {
+    counter!("cauce_abandoned_segments_total").increment(1);
+}
+
+/// A segment was listed before the store had it.
+pub(super) fn unprotected() {
+    counter!("cauce_unprotected_segments_total").increment(1);
+}
+
+/// Bytes queued for the store, all streams.
+pub(super) fn archive_backlog(bytes: u64) {
+    gauge!("cauce_archive_backlog_bytes").set(bytes as f64);
+}
+
+/// A write to the store failed or gave no answer.
+pub(super) fn store_failure() {
+    counter!("cauce_store_failures_total").increment(1);
+}
+
+/// A segment or thumbnail was read back.
+pub(super) fn store_read() {
+    counter!("cauce_store_reads_total").increment(1);
+}
+
+/// Bytes of finished segments in memory.
+pub(super) fn memory(bytes: u64) {
+    gauge!("cauce_memory_bytes").set(bytes as f64);
+}
+
+/// Streams with a publisher or a window.
+pub(super) fn streams(count: usize) {
+    gauge!("cauce_live_streams").set(count as f64);
+}

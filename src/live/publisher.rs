@@ -1,0 +1,107 @@
+//! The claim on a stream, as its connection holds it. It does not know how it was granted, nor
+//! the protocol that tags come by.
+
+use std::{future::Future, sync::Arc};
+
+use segmenter::Tag;
+use tokio::sync::watch;
+
+use super::{Refused, stream::Stream};
+use crate::name::SessionId;
+
+/// The claim on a stream. Dropping it releases the claim and starts the grace.
+pub struct Publisher {
+    stream: Arc<Stream>,
+    generation: u64,
+    session: SessionId,
+    evicted: watch::Receiver<Option<Refused>>,
+    finished: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        stream: Arc<Stream>,
+        generation: u64,
+        session: SessionId,
+        evicted: watch::Receiver<Option<Refused>>,
+    ) -> Self {
+        Self {
+            stream,
+            generation,
+            session,
+            evicted,
+            finished: false,
+        }
+    }
+
+    /// Takes one tag. Awaits only when a segment finished, and then at most `storage.list_deadline`
+    /// a segment. Given up in between, it loses no segment: the next call lists it.
+    ///
+    /// # Errors
+    /// Terminal: tell the encoder and close.
+    pub async fn push(&mut self, tag: &Tag) -> Result<(), Refused> {
+        let mut ingest = self.stream.ingest.lock().await;
+        if ingest.generation != self.generation {
+            drop(ingest);
+            return Err(self.reason());
+        }
+        let Some(session) = &mut ingest.session else {
+            drop(ingest);
+            return Err(self.reason());
+        };
+        let pushed = session.segmenter.push(tag);
+        self.stream.collect(&mut ingest);
+        self.stream.list_pending(&mut ingest).await;
+        pushed.map_err(Refused::from)
+    }
+
+    /// Resolves when this publisher is put out (takeover, stop, drain). Cancel safe.
+    pub async fn evicted(&mut self) -> Refused {
+        self.eviction().await
+    }
+
+    /// [`Publisher::evicted`] without a borrow, to be waited for beside [`Publisher::push`].
+    pub fn eviction(&self) -> impl Future<Output = Refused> + Send + 'static {
+        let mut evicted = self.evicted.clone();
+        async move {
+            let reason = match evicted.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone(),
+                // The registry is gone without a word: the process ends.
+                Err(_) => None,
+            };
+            reason.unwrap_or(Refused::Restarting)
+        }
+    }
+
+    fn reason(&self) -> Refused {
+        let reason = self.evicted.borrow().clone();
+        reason.unwrap_or(Refused::Replaced)
+    }
+
+    /// The encoder said goodbye (deleteStream, FCUnpublish): the open segment is listed and the grace starts.
+    pub async fn finish(mut self) {
+        self.finished = true;
+        let (stream, generation) = (Arc::clone(&self.stream), self.generation);
+        // A task of its own: the connection may be dropped while this waits for the store.
+        let over = tokio::spawn(async move { stream.lost(generation).await });
+        let _ = over.await;
+    }
+
+    /// The session's id, for log lines.
+    pub fn session(&self) -> &str {
+        self.session.as_str()
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // Without a runtime the process is ending, and recovery takes over.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (stream, generation) = (Arc::clone(&self.stream), self.generation);
+            runtime.spawn(async move { stream.lost(generation).await });
+        }
+    }
+}

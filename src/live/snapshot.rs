@@ -1,0 +1,173 @@
+//! Playlists as viewers get them: rendered and compressed once per version. It does not know who
+//! reads them or when they change.
+
+use std::{io::Write, time::SystemTime};
+
+use flate2::{Compression, write::GzEncoder};
+use segmenter::{
+    playlist::{Variant, render_multivariant},
+    segment::Tracks,
+};
+use sha2::{Digest, Sha256};
+
+use super::Rendered;
+
+/// Rates that encoders mean when what was counted is within 0.5 % of them.
+const COMMON_FPS: [f64; 12] = [
+    15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 120.0,
+];
+
+/// Where the multivariant playlist finds the media playlist.
+const MEDIA_URI: &str = "source/index.m3u8";
+
+impl Rendered {
+    /// Compresses `plain` and names its version by its content, so that tags differ whenever bytes
+    /// do, also across restarts.
+    pub(super) fn new(plain: Vec<u8>) -> Self {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(512), Compression::default());
+        encoder
+            .write_all(&plain)
+            .expect("writing into a vector cannot fail");
+        let gzip = encoder.finish().expect("writing into a vector cannot fail");
+        let tag = content_tag(&plain);
+        Self {
+            plain: plain.into(),
+            gzip: gzip.into(),
+            etag: format!("\"{tag}\""),
+            etag_gzip: format!("\"{tag}-gz\""),
+            modified: SystemTime::now(),
+        }
+    }
+}
+
+/// 96 bits of a hash of `bytes`, as hexadecimal digits.
+pub(super) fn content_tag(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let hash = Sha256::digest(bytes);
+    let mut text = String::with_capacity(24);
+    for byte in hash.iter().take(12) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Bit rates over a stream's life, for the multivariant playlist.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rates {
+    peak_bps: u64,
+    bytes: u64,
+    ticks_90k: u64,
+}
+
+impl Rates {
+    /// Counts a segment. One much shorter than the target says nothing about the peak (RFC 8216
+    /// 4.3.4.2 counts runs of at least half a target duration) unless there is no other.
+    pub(super) fn add(&mut self, bytes: u64, duration_90k: u64, target_duration_s: u32) {
+        if duration_90k * 2 >= u64::from(target_duration_s) * 90_000 || self.ticks_90k == 0 {
+            self.peak_bps = self.peak_bps.max(bps(bytes, duration_90k));
+        }
+        self.bytes += bytes;
+        self.ticks_90k += duration_90k;
+    }
+}
+
+/// Bits per second.
+pub(super) fn bps(bytes: u64, duration_90k: u64) -> u64 {
+    let bits = u128::from(bytes) * 8 * 90_000;
+    u64::try_from(bits / u128::from(duration_90k.max(1))).unwrap_or(u64::MAX)
+}
+
+/// Rounds a bit rate up to 8 steps an octave: never too low for a player's choice, at most 12.5 %
+/// too high, and the multivariant playlist stays the same text while the rate wanders.
+fn step_up(bps: u64) -> u64 {
+    let step = (1 << bps.max(1).ilog2()) / 8;
+    bps.next_multiple_of(step.max(1))
+}
+
+/// What was counted, or the common rate it is nearly.
+pub(super) fn frame_rate(pictures: u32, duration_90k: u64) -> Option<f64> {
+    if pictures == 0 || duration_90k == 0 {
+        return None;
+    }
+    let counted = f64::from(pictures) * 90_000.0 / duration_90k as f64;
+    let common = COMMON_FPS
+        .into_iter()
+        .min_by(|a, b| (a - counted).abs().total_cmp(&(b - counted).abs()))
+        .filter(|rate| (rate - counted).abs() < rate * 0.005);
+    Some(common.unwrap_or((counted * 1000.0).round() / 1000.0))
+}
+
+/// The multivariant playlist of a stream with one rendition.
+pub(super) fn multivariant(
+    tracks: &Tracks,
+    rates: Rates,
+    counted_fps: Option<f64>,
+    independent: bool,
+) -> Vec<u8> {
+    let video = tracks.video.as_ref();
+    let audio = tracks.audio.as_ref();
+    let codecs: Vec<&str> = video
+        .map(|track| track.codec.as_str())
+        .into_iter()
+        .chain(audio.map(|track| track.codec.as_str()))
+        .collect();
+    let average = bps(rates.bytes, rates.ticks_90k);
+    let variant = Variant {
+        bandwidth: step_up(rates.peak_bps.max(average)),
+        average_bandwidth: step_up(average),
+        codecs: &codecs,
+        resolution: video.map(|track| (track.width, track.height)),
+        frame_rate: video.and_then(|track| track.fps.or(counted_fps)),
+        uri: MEDIA_URI,
+    };
+    render_multivariant(&[variant], independent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn tags_tell_versions_and_encodings_apart() {
+        let (one, two) = (
+            Rendered::new(b"#EXTM3U\n1".to_vec()),
+            Rendered::new(b"#EXTM3U\n2".to_vec()),
+        );
+        assert_ne!(one.etag, two.etag);
+        assert_ne!(one.etag, one.etag_gzip);
+        assert!(one.etag_gzip.ends_with("-gz\"") && one.etag.starts_with('"'));
+        assert_eq!(one.etag, Rendered::new(one.plain.to_vec()).etag);
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&one.gzip[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, "#EXTM3U\n1");
+    }
+
+    #[test]
+    fn steps_are_never_below_and_little_above() {
+        for rate in [0, 1, 7, 8, 9, 1000, 999_999, 2_500_000, u64::from(u32::MAX)] {
+            let up = step_up(rate);
+            assert!(up >= rate && up - rate <= rate / 8, "{rate} -> {up}");
+        }
+        assert_eq!(step_up(2_110_000), step_up(2_300_000));
+    }
+
+    #[test]
+    fn a_tiny_last_segment_is_no_peak() {
+        let mut rates = Rates::default();
+        rates.add(250_000, 180_000, 2);
+        rates.add(50_000, 3_600, 2);
+        assert_eq!(rates.peak_bps, 1_000_000);
+    }
+
+    #[test]
+    fn counted_rates_snap_to_common_ones() {
+        assert_eq!(frame_rate(50, 180_000), Some(25.0));
+        assert_eq!(frame_rate(60, 180_180), Some(29.97));
+        assert_eq!(frame_rate(13, 90_000), Some(13.0));
+        assert_eq!(frame_rate(0, 90_000), None);
+    }
+}

@@ -1,0 +1,449 @@
+//! One live stream: the path of a frame from the segmenter to what viewers read. It does not know
+//! who may publish (`lifecycle`) or what other streams there are.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use segmenter::{
+    Notice, Output, Resume, Segment, Segmenter,
+    segment::{Tracks, VideoTrack},
+};
+use storage::Store;
+use tokio::{
+    sync::{Mutex, Semaphore, broadcast, oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    Peer, Refused, Rendered, Served, Snapshot,
+    archive::{Archive, Fate, Health, Setup},
+    claim::Takeovers,
+    layout,
+    memory::{Id, Memory},
+    meters,
+    reads::Reads,
+    snapshot::{self, Rates},
+    thumbnail,
+    window::{Facts, Window},
+};
+use crate::{
+    config::Config,
+    db::{Counters, Db},
+    event::{Change, StreamEvent},
+    name::{SegmentName, SessionId, StreamUid},
+};
+
+/// What all streams share.
+pub(super) struct Common {
+    pub config: Arc<Config>,
+    pub store: Arc<dyn Store>,
+    pub db: Db,
+    pub memory: RwLock<Memory>,
+    pub reads: Reads,
+    pub health: Arc<Health>,
+    pub events: broadcast::Sender<StreamEvent>,
+    pub draining: AtomicBool,
+    /// Where [`Common::now`] counts from.
+    pub origin: Instant,
+    /// Thumbnails made at once.
+    pub thumbnails: Arc<Semaphore>,
+}
+
+impl Common {
+    /// Time since the process's origin.
+    pub(super) fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// True once a restart began.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    // Nothing under these locks can panic, so a poisoned one is whole.
+    pub(super) fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells listeners; none is no error.
+    pub(super) fn tell(&self, uid: &StreamUid, change: Change) {
+        let uid = uid.clone();
+        let _ = self.events.send(StreamEvent { uid, change });
+    }
+}
+
+/// Wall clock, since the Unix epoch.
+pub(super) fn wall() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// One continuous publish.
+pub(super) struct Session {
+    pub id: SessionId,
+    pub segmenter: Segmenter,
+    pub peer: Peer,
+    /// Puts the publisher out.
+    pub evict: watch::Sender<Option<Refused>>,
+}
+
+/// A finished segment on its way to the list. It survives a push that is given up.
+struct Pending {
+    segment: Segment,
+    session: SessionId,
+    /// Once the archive has it.
+    stored: Option<oneshot::Receiver<()>>,
+}
+
+/// What the frame path changes, under one lock.
+pub(super) struct Ingest {
+    pub window: Window,
+    /// Counts claims: a publisher of an earlier one has been put out.
+    pub generation: u64,
+    pub session: Option<Session>,
+    pub resume: Option<Resume>,
+    pub takeovers: Takeovers,
+    pub rates: Rates,
+    pub multivariant: Option<Rendered>,
+    /// When it ended, since the process's origin.
+    pub ended: Option<Duration>,
+    pub retired: bool,
+    pending: VecDeque<Pending>,
+    tracks: Tracks,
+    counted_fps: Option<f64>,
+    independent: bool,
+    pictured: Option<Duration>,
+}
+
+/// A live stream.
+pub(super) struct Stream {
+    pub uid: StreamUid,
+    pub record: bool,
+    pub common: Arc<Common>,
+    pub ingest: Mutex<Ingest>,
+    pub snapshot: watch::Sender<Option<Arc<Snapshot>>>,
+    pub thumbnail: RwLock<Option<Served>>,
+    pub archive: Archive,
+    counters: watch::Sender<Counters>,
+    picturing: AtomicBool,
+}
+
+impl Stream {
+    /// A stream that goes on with `window`, and the tasks that store its objects and counters.
+    pub(super) fn start(
+        common: &Arc<Common>,
+        uid: StreamUid,
+        record: bool,
+        window: Window,
+    ) -> Arc<Self> {
+        let (counters, saved) = watch::channel(window.counters());
+        tokio::spawn(save_counters(common.db.clone(), uid.clone(), saved));
+        let archive = Archive::start(setup(common, &uid));
+        Arc::new(Self {
+            uid,
+            record,
+            common: Arc::clone(common),
+            archive,
+            counters,
+            snapshot: watch::Sender::new(None),
+            thumbnail: RwLock::new(None),
+            picturing: AtomicBool::new(false),
+            ingest: Mutex::new(Ingest {
+                window,
+                generation: 0,
+                session: None,
+                resume: None,
+                takeovers: Takeovers::default(),
+                rates: Rates::default(),
+                multivariant: None,
+                ended: None,
+                retired: false,
+                pending: VecDeque::new(),
+                tracks: Tracks::default(),
+                counted_fps: None,
+                independent: true,
+                pictured: None,
+            }),
+        })
+    }
+
+    pub(super) fn id(&self, name: &SegmentName) -> Id {
+        (self.uid.clone(), name.clone())
+    }
+
+    /// Takes what the session's segmenter has finished.
+    pub(super) fn collect(&self, ingest: &mut Ingest) {
+        let Some(session) = &mut ingest.session else {
+            return;
+        };
+        while let Some(output) = session.segmenter.poll() {
+            match output {
+                Output::Tracks(tracks) => {
+                    tracing::info!(stream = %self.uid, session = session.id.as_str(), ?tracks, "tracks");
+                    ingest.tracks = tracks;
+                    ingest.counted_fps = None;
+                }
+                Output::Segment(segment) => ingest.pending.push_back(Pending {
+                    segment,
+                    session: session.id.clone(),
+                    stored: None,
+                }),
+                Output::Notice(notice) => self.notice(&session.id, &notice),
+            }
+        }
+    }
+
+    fn notice(&self, session: &SessionId, notice: &Notice) {
+        let (stream, session) = (&self.uid, session.as_str());
+        match notice {
+            Notice::Dropped { reason } => {
+                meters::dropped_tag(reason);
+                tracing::debug!(%stream, session, reason, "media dropped");
+            }
+            Notice::Clamped { by_ms } => {
+                tracing::debug!(%stream, session, by_ms, "timestamp went back");
+            }
+            Notice::CutWithoutIdr { length_ms } => {
+                meters::cut_without_idr();
+                tracing::warn!(%stream, session, length_ms,
+                    "no keyframe came in time: set the encoder's keyframe interval to hls.target_duration or less");
+            }
+            Notice::Jump { by_ms } => {
+                tracing::warn!(%stream, session, by_ms, "timestamps jumped");
+            }
+            Notice::ParametersChanged | Notice::TrackAdded => {
+                tracing::info!(%stream, session, ?notice, "the encoder changed its output");
+            }
+        }
+    }
+
+    /// Lists what [`Stream::collect`] took, in order, each once the store has it or
+    /// `storage.list_deadline` is over. Given up in between it goes on where it was.
+    pub(super) async fn list_pending(self: &Arc<Self>, ingest: &mut Ingest) {
+        while let Some(next) = ingest.pending.front_mut() {
+            let stored = next.stored.get_or_insert_with(|| {
+                self.keep(&ingest.window.next_name(&next.session), &next.segment)
+            });
+            let deadline = self.common.config.storage.list_deadline;
+            if !matches!(tokio::time::timeout(deadline, stored).await, Ok(Ok(()))) {
+                meters::unprotected();
+                tracing::debug!(stream = %self.uid, "segment listed before storage had it");
+            }
+            if let Some(next) = ingest.pending.pop_front() {
+                self.list(ingest, &next);
+            }
+        }
+    }
+
+    /// Makes a segment fetchable and queues it for the store.
+    fn keep(&self, name: &SegmentName, segment: &Segment) -> oneshot::Receiver<()> {
+        let body: Arc<[Bytes]> = segment.body.as_slice().into();
+        let modified = SystemTime::now();
+        let gone = {
+            let mut memory = self.common.memory_mut();
+            memory.admit(&self.id(name), Arc::clone(&body), modified)
+        };
+        self.archive.delete(layout::keys(&gone));
+        let key = layout::segment(&self.uid, name);
+        self.archive
+            .segment(name.clone(), key, body, layout::SEGMENT)
+    }
+
+    fn list(self: &Arc<Self>, ingest: &mut Ingest, next: &Pending) {
+        let segment = &next.segment;
+        let facts = Facts {
+            duration_90k: segment.duration_90k,
+            discontinuity: segment.discontinuity,
+            independent: segment.independent,
+            target_duration_s: segment.target_duration_s,
+        };
+        let name = ingest.window.next_name(&next.session);
+        let now = self.common.now();
+        let left = ingest.window.push(&next.session, facts, now, wall());
+        self.unlist(&left);
+        let bytes = segment.len as u64;
+        ingest
+            .rates
+            .add(bytes, segment.duration_90k, segment.target_duration_s);
+        ingest.independent &= segment.independent;
+        if ingest.counted_fps.is_none() {
+            ingest.counted_fps = snapshot::frame_rate(segment.pictures, segment.duration_90k);
+        }
+        self.publish(ingest);
+        self.counters.send_replace(ingest.window.counters());
+        meters::segment(bytes);
+        meters::ingest(
+            self.uid.as_str(),
+            bytes,
+            segment.duration_90k,
+            segment.pictures,
+            segment.idr.is_some(),
+        );
+        tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
+            discontinuity = segment.discontinuity, "segment listed");
+        self.picture(ingest, segment);
+    }
+
+    /// Notes that `left` are listed no more.
+    pub(super) fn unlist(&self, left: &[SegmentName]) {
+        let (gone, bytes) = {
+            let mut memory = self.common.memory_mut();
+            let gone: Vec<Id> = left
+                .iter()
+                .flat_map(|name| memory.unlisted(&self.id(name)))
+                .collect();
+            (gone, memory.bytes())
+        };
+        meters::memory(bytes);
+        self.archive.delete(layout::keys(&gone));
+    }
+
+    /// Renders what is listed and gives it to viewers and the store.
+    pub(super) fn publish(&self, ingest: &mut Ingest) {
+        let Some(text) = ingest.window.render() else {
+            self.snapshot.send_replace(None);
+            return;
+        };
+        let media = Rendered::new(text);
+        let target_duration_s = ingest.window.target_duration_s();
+        let meta = layout::playlist_meta(target_duration_s);
+        let multivariant = match ingest.multivariant.take() {
+            // After a restart, until the publisher is back and tells its tracks again.
+            Some(before) if ingest.tracks == Tracks::default() => before,
+            before => {
+                let (rates, fps) = (ingest.rates, ingest.counted_fps);
+                let text = snapshot::multivariant(&ingest.tracks, rates, fps, ingest.independent);
+                match before.filter(|before| before.plain[..] == text[..]) {
+                    Some(same) => same,
+                    None => {
+                        let new = Rendered::new(text);
+                        self.archive.latest(
+                            layout::multivariant(&self.uid),
+                            new.plain.clone(),
+                            meta,
+                        );
+                        new
+                    }
+                }
+            }
+        };
+        self.archive
+            .latest(layout::media(&self.uid), media.plain.clone(), meta);
+        ingest.multivariant = Some(multivariant.clone());
+        self.snapshot.send_replace(Some(Arc::new(Snapshot {
+            multivariant,
+            media,
+            target_duration_s,
+            ended: ingest.ended.is_some(),
+        })));
+    }
+
+    /// Starts making a thumbnail when one is due and none is being made.
+    fn picture(self: &Arc<Self>, ingest: &mut Ingest, segment: &Segment) {
+        let now = self.common.now();
+        let interval = self.common.config.thumbnail_interval;
+        let due = ingest.pictured.is_none_or(|then| now >= then + interval);
+        let audio_only = ingest.tracks.video.is_none() && ingest.pictured.is_none();
+        if !due || (segment.idr.is_none() && !audio_only) {
+            return;
+        }
+        if self.picturing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        ingest.pictured = Some(now);
+        let too_big = |video: &VideoTrack| {
+            u64::from(video.width) * u64::from(video.height) > thumbnail::PIXELS_MAX
+        };
+        let idr = segment
+            .idr
+            .clone()
+            .filter(|_| !ingest.tracks.video.as_ref().is_some_and(too_big));
+        let stream = Arc::clone(self);
+        tokio::spawn(async move {
+            stream.make_thumbnail(idr).await;
+            stream.picturing.store(false, Ordering::Release);
+        });
+    }
+
+    async fn make_thumbnail(&self, idr: Option<Bytes>) {
+        let _permit = self.common.thumbnails.acquire().await;
+        let made = tokio::task::spawn_blocking(move || match idr {
+            Some(idr) => thumbnail::picture(&idr),
+            None => thumbnail::card(),
+        });
+        let Ok(jpeg) = made.await else { return };
+        let body = Bytes::from(jpeg);
+        let served = layout::served_thumbnail(body.clone(), SystemTime::now());
+        *self
+            .thumbnail
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(served);
+        self.archive
+            .latest(layout::thumbnail(&self.uid), body, layout::THUMBNAIL);
+    }
+
+    /// Closes the session, if any: its open segment is listed (media rule 8), and its publisher
+    /// is told `reason`.
+    pub(super) async fn close(self: &Arc<Self>, ingest: &mut Ingest, reason: Option<Refused>) {
+        let Some(session) = &mut ingest.session else {
+            return;
+        };
+        let resume = session.segmenter.finish();
+        self.collect(ingest);
+        self.list_pending(ingest).await;
+        if ingest.window.counters().next_sequence > 0 {
+            ingest.resume = Some(resume);
+        }
+        if let Some(session) = ingest.session.take() {
+            tracing::info!(stream = %self.uid, session = session.id.as_str(),
+                connection = session.peer.connection, reason = ?reason, "session over");
+            session.evict.send_replace(reason);
+        }
+        meters::ingest_over(self.uid.as_str());
+    }
+}
+
+fn setup(common: &Arc<Common>, uid: &StreamUid) -> Setup {
+    let limits = &common.config.limits;
+    let (fates, rooms) = (Arc::clone(common), Arc::clone(common));
+    let owner = uid.clone();
+    Setup {
+        store: Arc::clone(&common.store),
+        health: Arc::clone(&common.health),
+        stream: uid.to_string(),
+        limit_bytes: limits.archive_bytes,
+        deadline: limits.store_deadline,
+        on_fate: Box::new(move |name, fate| {
+            let id = (owner.clone(), name.clone());
+            let mut memory = fates.memory_mut();
+            // What goes altogether here was never stored: there is nothing to delete.
+            let _ = match fate {
+                Fate::Stored => memory.stored(&id),
+                Fate::Abandoned => memory.abandoned(&id),
+            };
+        }),
+        make_room: Box::new(move |bytes| layout::keys(&rooms.memory_mut().make_room(bytes))),
+    }
+}
+
+/// Saves the newest counters, one write at a time; those in between are skipped.
+async fn save_counters(db: Db, uid: StreamUid, mut saved: watch::Receiver<Counters>) {
+    while saved.changed().await.is_ok() {
+        let counters = *saved.borrow_and_update();
+        if let Err(error) = db.save_counters(&uid, counters).await {
+            tracing::warn!(stream = %uid, %error, "counters could not be saved");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Live as a whole, driven by real tags.
