@@ -3,14 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    fs::File,
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
 use indicatif::{ProgressBar, ProgressStyle};
 use segmenter::{
     Notice, Segmenter,
@@ -22,14 +19,14 @@ use crate::{
     error::{Error, Kind, Result},
 };
 
+mod input;
 mod output;
 #[cfg(test)]
 mod tests;
 
+use input::Input;
 use output::Output;
 
-/// Bytes read at once: few enough to stay in the processor's cache until they are written.
-const CHUNK_BYTES: usize = 1 << 20;
 /// One open segment. A file has one publisher, whom we trust more than the network's, and fewer
 /// keyframes than live streams; so this is above `limits.segment_bytes`.
 const SEGMENT_BYTES: usize = 256 << 20;
@@ -285,55 +282,6 @@ impl Job {
         }
         let summary = self.output.close()?;
         Ok(Summary { notices, ..summary })
-    }
-}
-
-/// The input as chunks, in one buffer that is used again once nothing refers to it.
-struct Input {
-    source: Box<dyn Read>,
-    size_bytes: Option<u64>,
-    /// PROGRAM-DATE-TIME of its beginning: when the file was last written, so that the same file
-    /// gives the same playlist; now, for standard input.
-    date: Duration,
-    last: Option<Bytes>,
-}
-
-impl Input {
-    fn open(path: &Path) -> io::Result<Self> {
-        let (source, size_bytes, date): (Box<dyn Read>, _, _) = if path == Path::new("-") {
-            (Box::new(io::stdin().lock()), None, SystemTime::now())
-        } else {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            let size_bytes = metadata.is_file().then_some(metadata.len());
-            let date = metadata.modified().unwrap_or(UNIX_EPOCH);
-            (Box::new(file), size_bytes, date)
-        };
-        Ok(Self {
-            source,
-            size_bytes,
-            date: date.duration_since(UNIX_EPOCH).unwrap_or_default(),
-            last: None,
-        })
-    }
-
-    /// The next bytes, at most [`CHUNK_BYTES`]; `None` at the end.
-    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        let mut buffer = match self.last.take().map(Bytes::try_into_mut) {
-            Some(Ok(buffer)) => buffer,
-            // First chunk, or the segmenter keeps a slice of the last one.
-            _ => BytesMut::zeroed(CHUNK_BYTES),
-        };
-        let length = loop {
-            match self.source.read(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        let whole = buffer.freeze();
-        let chunk = whole.slice(..length);
-        self.last = Some(whole);
-        Ok((length > 0).then_some(chunk))
     }
 }
 
