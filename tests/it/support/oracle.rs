@@ -106,7 +106,7 @@ pub fn same_sound(expected: &[String], actual: &[String]) {
 
 fn ffmpeg() -> Command {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-v", "warning", "-nostdin"]);
+    command.args(["-hide_banner", "-v", "error", "-nostdin"]);
     command
 }
 
