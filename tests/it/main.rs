@@ -11,5 +11,6 @@ mod memory;
 mod play;
 mod process;
 mod publish;
+mod refusals;
 mod support;
 mod tidy;

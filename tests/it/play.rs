@@ -9,8 +9,13 @@ use std::{
 };
 
 use crate::support::{
-    Clip, Encoder, Key, Running, Server, child, oracle, server::Site, slots, until,
+    Clip, Encoder, Key, Running, Server, child, count, oracle, server::Site, slots, until,
 };
+
+/// How long each player must play, media seconds.
+fn seconds() -> u32 {
+    count("TEST_PLAY_SECONDS", 6)
+}
 
 /// A live stream with some segments behind it, and the encoder that keeps it so.
 fn live() -> (Server, Key, Running) {
@@ -81,9 +86,9 @@ fn ffmpeg_plays_live() {
                 "-i",
                 &server.play_url(&stream),
             ])
-            .args(["-t", "8", "-f", "null", "-"]),
+            .args(["-t", &seconds().to_string(), "-f", "null", "-"]),
     );
-    player.succeeds(90);
+    player.succeeds(90 + u64::from(seconds()));
 }
 
 #[test]
@@ -117,13 +122,13 @@ fn streamlink_plays_live() {
                 "--loglevel",
                 "info",
                 "--hls-duration",
-                "6",
+                &seconds().to_string(),
                 "--output",
             ])
             .arg(&file)
             .args([&server.play_url(&stream), "best"]),
     );
-    player.succeeds(90);
+    player.succeeds(90 + u64::from(seconds()));
     let file = file.to_str().unwrap();
     assert_eq!(
         oracle::probe(file, "codec_name"),
@@ -147,11 +152,11 @@ fn vlc_plays_live() {
         .args([
             "--play-and-exit",
             "--run-time",
-            "8",
+            &seconds().to_string(),
             &server.play_url(&stream),
         ]);
     let mut player = Running::start(&mut command);
-    player.succeeds(90);
+    player.succeeds(90 + u64::from(seconds()));
     let log = player.log();
     for proof in ["codec (h264) started", "using audio decoder module"] {
         assert!(log.contains(proof), "no \"{proof}\": {log}");
@@ -180,13 +185,15 @@ fn gstreamer_plays_live() {
     // Ends by itself once enough pictures came out of the decoder.
     let pipeline = format!(
         "souphttpsrc location={} ! hlsdemux ! tsdemux name=tracks \
-         tracks. ! queue ! h264parse ! avdec_h264 ! identity eos-after=150 ! fakesink sync=false \
-         tracks. ! queue ! aacparse ! avdec_aac ! identity eos-after=200 ! fakesink sync=false",
-        server.play_url(&stream)
+         tracks. ! queue ! h264parse ! avdec_h264 ! identity eos-after={pictures} ! fakesink sync=false \
+         tracks. ! queue ! aacparse ! avdec_aac ! identity eos-after={sounds} ! fakesink sync=false",
+        server.play_url(&stream),
+        pictures = 25 * seconds(),
+        sounds = 48_000 / 1024 * seconds(),
     );
     let mut player =
         Running::start(Command::new("gst-launch-1.0").args(pipeline.split_whitespace()));
-    player.succeeds(90);
+    player.succeeds(90 + u64::from(seconds()));
 }
 
 #[test]
@@ -200,7 +207,7 @@ fn gstreamer_playbin_plays_to_the_end() {
         "video-sink=fakesink sync=false",
         "audio-sink=fakesink sync=false",
     ]));
-    player.succeeds(90);
+    player.succeeds(90 + u64::from(seconds()));
     assert!(player.log().contains("Got EOS"), "{}", player.log());
 }
 
@@ -216,9 +223,9 @@ fn chromium_plays_live_with_hls_js() {
             .arg(script)
             .arg(format!("http://{}/watch/{}", server.http, stream.uid))
             .arg(screenshots.join("watch.png"))
-            .arg("6"),
+            .arg(seconds().to_string()),
     );
-    browser.succeeds(150);
+    browser.succeeds(150 + u64::from(seconds()));
     let log = browser.log();
     let report = log
         .lines()

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::support::{
-    Clip, Encoder, Key, Poller, Process, Running,
+    Clip, Encoder, Key, Poller, Process, Running, count,
     server::{self, Site, cauce, run, run_json},
     slots, until,
 };
@@ -268,10 +268,11 @@ fn stop_takes_effect_on_a_running_server() {
     assert!(refusal.description.contains("ended"), "{refusal:?}");
 }
 
-/// The stream goes on in a second process as RFC 8216 wants it: the poller checks each update.
+/// The stream goes on in a new process as RFC 8216 wants it (the poller checks each update), with
+/// `breaks` discontinuities so far; then that process is killed while it is being published to.
 #[track_caller]
-fn goes_on(viewer: &mut Poller, stream: &Key, data_dir: &Path) {
-    let server = Process::restart_in(data_dir, &[]);
+fn goes_on(viewer: &mut Poller, stream: &Key, data_dir: &Path, breaks: usize) {
+    let mut server = Process::restart_in(data_dir, &[]);
     viewer.moved(server.http);
     until("the window of before the restart", 20, || {
         viewer.poll().map(|_| ())
@@ -279,11 +280,12 @@ fn goes_on(viewer: &mut Poller, stream: &Key, data_dir: &Path) {
     let before = viewer.seen.len();
     let _encoder = ffmpeg(&server, stream);
     viewer.segments(before + 2, 60);
-    assert_eq!(viewer.discontinuities(), 1, "{}", viewer.text());
+    assert_eq!(viewer.discontinuities(), breaks, "{}", viewer.text());
     server.wait_status(stream, "live", 10);
     let numbers: Vec<_> = viewer.seen.keys().copied().collect();
     let expected: Vec<_> = (numbers[0]..numbers[0] + numbers.len() as u64).collect();
     assert_eq!(numbers, expected, "no number is skipped or used twice");
+    server.child.kill();
 }
 
 #[test]
@@ -301,7 +303,7 @@ fn sigterm_is_a_restart() {
     let row = server.listed(&stream);
     assert_eq!(row["status"], "live", "{row}");
     let dir = server.keep_data();
-    goes_on(&mut viewer, &stream, dir.path());
+    goes_on(&mut viewer, &stream, dir.path(), 1);
 }
 
 #[test]
@@ -327,7 +329,9 @@ fn a_killed_server_goes_on_where_it_was() {
     server.child.kill();
     encoder.kill();
     let dir = server.keep_data();
-    goes_on(&mut viewer, &stream, dir.path());
+    for kill in 1..=count("TEST_KILLS", 1) {
+        goes_on(&mut viewer, &stream, dir.path(), kill as usize);
+    }
 }
 
 #[test]

@@ -41,45 +41,47 @@ impl Encoder {
     /// Connects and shakes hands.
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
-        let mut socket = TcpStream::connect(address).unwrap();
-        socket.set_nodelay(true).unwrap();
+        Self::try_connect(address).expect("the server shakes hands")
+    }
+
+    /// Connects and shakes hands; `None` when the server does not.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let mut socket = TcpStream::connect(address).ok()?;
+        socket.set_nodelay(true).ok()?;
         socket
             .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+            .ok()?;
         socket
             .set_write_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
+            .ok()?;
         let mut handshake = Handshake::new(PeerType::Client);
-        let hello = handshake.generate_outbound_p0_and_p1().unwrap();
-        socket.write_all(&hello).unwrap();
-        let mut incoming = ChunkDeserializer::new();
+        let hello = handshake.generate_outbound_p0_and_p1().ok()?;
+        socket.write_all(&hello).ok()?;
         let mut buffer = [0; 4096];
         loop {
-            let n = socket.read(&mut buffer).unwrap();
-            assert!(n > 0, "closed during the handshake");
-            match handshake.process_bytes(&buffer[..n]).unwrap() {
+            let n = socket.read(&mut buffer).ok().filter(|n| *n > 0)?;
+            match handshake.process_bytes(&buffer[..n]).ok()? {
                 HandshakeProcessResult::InProgress { response_bytes } => {
-                    socket.write_all(&response_bytes).unwrap();
+                    socket.write_all(&response_bytes).ok()?;
                 }
                 HandshakeProcessResult::Completed {
                     response_bytes,
                     remaining_bytes,
                 } => {
-                    socket.write_all(&response_bytes).unwrap();
+                    socket.write_all(&response_bytes).ok()?;
                     assert!(remaining_bytes.is_empty(), "nothing was asked yet");
                     break;
                 }
             }
         }
-        incoming.set_max_chunk_size(128).unwrap();
-        Self {
+        Some(Self {
             socket,
             out: ChunkSerializer::new(),
-            incoming,
+            incoming: ChunkDeserializer::new(),
             statuses: vec![],
             closed: false,
             results: vec![],
-        }
+        })
     }
 
     /// Publishes as encoders do.

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod clip;
+pub mod count;
 pub mod encoder;
 pub mod http;
 pub mod oracle;
@@ -13,7 +14,8 @@ pub mod wait;
 
 pub use child::Running;
 pub use clip::Clip;
+pub use count::count;
 pub use encoder::Encoder;
 pub use playlist::Poller;
-pub use server::{Key, Process, Server, Site};
+pub use server::{Key, Process, Server};
 pub use wait::until;
