@@ -1,17 +1,11 @@
 //! Delivery as CDNs and players rely on it: every header of the contract's table, conditional and
 //! range requests, both versions of HTTP. It does not know media, and leaves refusals to refusals.rs.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    process::Command,
-    time::Duration,
-};
+use std::{io::Read, process::Command, time::Duration};
 
 use crate::support::{
-    Clip, Encoder, Key, Process, Server,
-    http::{self, Reply, raw, send},
-    playlist::resolve,
+    Clip, Encoder, Key, Server,
+    http::{Reply, raw, send},
     server::Site,
     until,
 };
