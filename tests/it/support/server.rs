@@ -106,15 +106,17 @@ impl Server {
     #[track_caller]
     pub fn with(edit: impl FnOnce(&mut Config)) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut config = Config::default();
-        config.data_dir = dir.path().to_path_buf();
+        let mut config = Config {
+            data_dir: dir.path().to_path_buf(),
+            database_path: dir.path().join("cauce.db"),
+            shutdown_grace: Duration::from_secs(3),
+            ..Config::default()
+        };
         config.storage.disk_root = dir.path().join("media");
-        config.database_path = dir.path().join("cauce.db");
         config.auth.jwt_secret_file = dir.path().join("jwt.key");
         config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.rtmp.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.hls.window_segments = 1000;
-        config.shutdown_grace = Duration::from_secs(3);
         edit(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
