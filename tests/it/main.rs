@@ -1,1 +1,16 @@
-//! Integration tests.
+//! One integration binary: real servers on port 0, real encoders and players around them. It knows
+//! the contract's surface; it does not know how the server works inside.
+
+// Test support code is all test code, also outside functions marked `#[test]`.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod hostile;
+mod http;
+mod media;
+mod memory;
+mod play;
+mod process;
+mod publish;
+mod refusals;
+mod support;
+mod tidy;

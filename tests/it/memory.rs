@@ -1,0 +1,125 @@
+//! `limits.memory_budget` under a hundred streams: what is listed is served and right, and what is
+//! held stays within the budget. It does not know which segments are in memory and which on disk.
+
+use crate::support::{
+    Clip, Encoder, Poller, Process, Server, clip, oracle, server::Site, slots, until,
+};
+
+const STREAMS: usize = 100;
+const BUDGET: u64 = 64 << 20;
+
+/// The value of one gauge or counter without labels.
+#[track_caller]
+fn metric(site: &Site, name: &str) -> u64 {
+    let text = site.get("/metrics").text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value: f64 = line
+        .unwrap_or_else(|| panic!("no {name} in\n{text}"))
+        .trim()
+        .parse()
+        .unwrap();
+    value as u64
+}
+
+#[track_caller]
+fn within_budget(site: &Site) -> u64 {
+    let held = metric(site, "cauce_memory_bytes");
+    assert!(held <= BUDGET, "{held} bytes held, {BUDGET} allowed");
+    held
+}
+
+#[test]
+fn a_hundred_streams_fit_into_64_mib() {
+    let _slot = slots::heavy();
+    let server = Process::start(&[
+        ("CAUCE_LIMITS__MEMORY_BUDGET", "64MiB"),
+        ("CAUCE_HLS__WINDOW_SEGMENTS", "6"),
+        ("CAUCE_RTMP__IDLE_TIMEOUT", "600s"),
+        // The thumbnails of a hundred streams are not what is tested here.
+        ("CAUCE_THUMBNAIL__INTERVAL", "3600s"),
+    ]);
+    let tags = Clip::Plain.tags();
+    let volume: usize = tags.iter().map(|tag| tag.payload.len()).sum();
+    assert!(
+        (STREAMS * volume) as u64 > 2 * BUDGET,
+        "the clip is too small to prove anything"
+    );
+
+    let mut publishers: Vec<(Encoder, Poller)> = (0..STREAMS)
+        .map(|_| {
+            let stream = server.create();
+            let encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+            (encoder, server.viewer(&stream))
+        })
+        .collect();
+    // Each clip in quarters, so that all streams have an open segment at once.
+    for quarter in tags.chunks(tags.len().div_ceil(4)) {
+        for (encoder, _) in &mut publishers {
+            encoder.send_all(quarter);
+            assert!(!encoder.closed(), "put out: {:?}", encoder.statuses);
+        }
+        within_budget(&server);
+    }
+    for (_, viewer) in &mut publishers {
+        viewer.wait("six segments", 60, |p| p.segments.len() >= 6);
+    }
+    let held = within_budget(&server);
+    println!(
+        "{held} bytes held of {BUDGET}; {} published",
+        STREAMS * volume
+    );
+
+    // All that is listed, once more: what came first must be read back from the store by now.
+    for (_, viewer) in &publishers {
+        for seen in viewer.seen.values() {
+            let reply = server.get(&seen.path);
+            assert_eq!(reply.status, 200, "{}", seen.path);
+            assert!(reply.body == seen.body, "{} is not what it was", seen.path);
+        }
+        within_budget(&server);
+    }
+    // The same input gives the same pictures on the first stream and on the last.
+    let pictures = |viewer: &Poller| {
+        let media = oracle::Media::new(&viewer.concatenated());
+        oracle::decodes(media.path());
+        oracle::frames(media.path(), 'v')
+    };
+    let (first, last) = (&publishers[0].1, &publishers[STREAMS - 1].1);
+    assert_eq!(pictures(first), pictures(last));
+}
+
+#[test]
+fn with_the_memory_backend_the_budget_is_the_store() {
+    let server = Server::with(|config| {
+        config.storage.backend = cauce::config::Backend::Memory;
+        config.limits.memory_budget = 6 << 20;
+        config.hls.window_segments = 3;
+        config.rtmp.idle_timeout = std::time::Duration::from_secs(600);
+    });
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    let mut viewer = server.viewer(&stream);
+    let tags = Clip::Plain.tags();
+    for round in 0..6 {
+        encoder.send_all(&clip::moved(&tags, round * 16_000));
+        assert!(!encoder.closed(), "put out: {:?}", encoder.statuses);
+        // The oldest unlisted segments make room: what is listed is always there.
+        viewer.grows(20);
+    }
+}
+
+#[test]
+fn an_endless_segment_is_refused() {
+    let server = Server::with(|config| config.limits.segment_bytes = 64 << 10);
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    encoder.send_all(&Clip::Plain.tags());
+    let refusal = encoder.wait_closed(20);
+    assert_eq!(refusal.level, "error", "{refusal:?}");
+    assert!(!refusal.description.is_empty(), "{refusal:?}");
+    until("the server to serve on", 10, || {
+        (server.get("/healthz").status == 200).then_some(())
+    });
+}
