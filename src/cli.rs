@@ -18,6 +18,7 @@ use crate::{
     app,
     config::Config,
     error::{Kind, Result},
+    file_mode,
 };
 
 /// Read when it is there and --config names no other.
@@ -53,6 +54,8 @@ pub enum Command {
     /// Create, list and stop streams; works beside a running server
     #[command(subcommand)]
     Stream(stream::Command),
+    /// Segment an FLV file into a directory of HLS
+    Segment(file_mode::Args),
     /// Print the version
     Version,
 }
@@ -88,9 +91,15 @@ impl Args {
             Command::Demo => app::demo(Arc::new(config)).await.map(|()| Answer::none()),
             Command::Check => Ok(check::check(&config).await),
             Command::Stream(command) => command.run(&config).await,
+            Command::Segment(args) => segment(args, &config),
             Command::Version => Ok(version()),
         }
     }
+}
+
+fn segment(args: &file_mode::Args, config: &Config) -> Result<Answer> {
+    let done = file_mode::run(&file_mode::Options::new(args, &config.hls))?;
+    Ok(Answer::data(done.to_string(), done.to_json()))
 }
 
 fn version() -> Answer {

@@ -54,7 +54,7 @@ impl Assembly {
     }
 
     /// Times the frame, ends and opens segments where audio has to, and writes it.
-    fn place_frame(&mut self, at_ms: i64, raw: &Bytes) -> Result<(), Refusal> {
+    pub(super) fn place_frame(&mut self, at_ms: i64, raw: &Bytes) -> Result<(), Refusal> {
         let stamp_90k = self.time_90k(at_ms);
         if self.open.is_none() {
             self.open(stamp_90k, at_ms, Opening::Audio);
