@@ -7,6 +7,7 @@ pub mod config;
 pub mod db;
 pub mod error;
 pub mod event;
+pub mod file_mode;
 pub mod http;
 pub mod live;
 pub mod name;

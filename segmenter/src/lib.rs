@@ -2,13 +2,21 @@
 //! random source; time is what the tags carry.
 
 pub mod aac;
+mod assembly;
 pub mod avc;
+mod bits;
 pub mod cut;
 pub mod flv;
+mod input;
+mod payload;
 pub mod playlist;
 pub mod segment;
+pub mod sps;
 pub mod timeline;
 pub mod ts;
+mod writer;
 
 pub use flv::{Tag, TagKind};
-pub use segment::{Config, Notice, Output, Refusal, Resume, Segment, Segmenter};
+pub use segment::{
+    AudioTrack, Config, Notice, Output, Refusal, Resume, Segment, Segmenter, Tracks, VideoTrack,
+};

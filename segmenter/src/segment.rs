@@ -3,7 +3,11 @@
 
 use bytes::Bytes;
 
-use crate::Tag;
+use crate::aac::{AacConfig, AacError};
+use crate::assembly::Assembly;
+use crate::payload::{self, Audio, Unusable, Video};
+use crate::timeline::Medium;
+use crate::{Tag, TagKind};
 
 /// Limits and aims of one segmenter, all in media time.
 #[derive(Clone, Debug)]
@@ -41,8 +45,8 @@ pub struct Segment {
     pub discontinuity: bool,
     /// Opens with an IDR, or has no video (INDEPENDENT-SEGMENTS holds).
     pub independent: bool,
-    /// Start of the segment in unwrapped RTMP time, ms: differences between segments of one
-    /// session are media time.
+    /// Start of the segment in unwrapped RTMP time without its jumps, ms: differences between
+    /// segments of one session are media time.
     pub start_ms: i64,
     /// EXT-X-TARGETDURATION of the stream, fixed by its first segment.
     pub target_duration_s: u32,
@@ -145,38 +149,188 @@ pub enum Output {
     Notice(Notice),
 }
 
+/// Pictures looked at before the first segment opens, to learn how far composition times go below
+/// zero; they are held anyway, since no segment is finished before its end.
+const START_PICTURES: u32 = 8;
+/// Media time to wait for the second track's sequence header.
+const START_WAIT_MS: u32 = 1000;
+/// What a waiting message counts besides its payload, so that empty ones are bounded too.
+const MESSAGE_BYTES: usize = 64;
+
+/// One message's media, its header read.
+#[derive(Debug)]
+enum Media {
+    Video(Video),
+    Audio(Audio),
+}
+
+/// Messages held until it is known which tracks there are.
+#[derive(Debug, Default)]
+struct Start {
+    messages: Vec<(u32, Media)>,
+    bytes: usize,
+    first_ms: Option<u32>,
+    video: bool,
+    audio: bool,
+    pictures: u32,
+}
+
+impl Start {
+    /// Takes a message; true when waiting is over.
+    fn take(&mut self, wire_ms: u32, media: Media, limit: usize) -> bool {
+        let (bytes, timed) = match &media {
+            Media::Video(Video::Config(data)) => {
+                self.video = true;
+                (data.len(), false)
+            }
+            Media::Audio(Audio::Config(data)) => {
+                self.audio = true;
+                (data.len(), false)
+            }
+            Media::Video(Video::Picture { data, .. }) => {
+                self.pictures += 1;
+                (data.len(), true)
+            }
+            Media::Audio(Audio::Frame(data)) => (data.len(), true),
+            Media::Video(Video::Nothing) | Media::Audio(Audio::Nothing) => return false,
+        };
+        self.bytes += bytes + MESSAGE_BYTES;
+        self.messages.push((wire_ms, media));
+        let elapsed = |first: u32| wire_ms.wrapping_sub(first).cast_signed().unsigned_abs();
+        let waited = timed && elapsed(*self.first_ms.get_or_insert(wire_ms)) >= START_WAIT_MS;
+        let known = self.video && self.audio && self.pictures >= START_PICTURES;
+        known || waited || self.bytes >= limit
+    }
+}
+
 /// Media tags to segments.
+#[derive(Debug)]
 pub struct Segmenter {
-    _config: Config,
+    limit: usize,
+    start: Option<Start>,
+    assembly: Assembly,
+    refused: Option<Refusal>,
 }
 
 impl Segmenter {
     /// A segmenter for one session; `resume` is what [`Segmenter::finish`] of the stream's last
     /// session returned. With it, the first segment carries a DISCONTINUITY.
-    pub fn new(config: Config, _resume: Option<Resume>) -> Self {
-        Self { _config: config }
+    pub fn new(config: Config, resume: Option<Resume>) -> Self {
+        Self {
+            limit: config.segment_bytes,
+            start: Some(Start::default()),
+            assembly: Assembly::new(&config, resume),
+            refused: None,
+        }
     }
 
-    /// Takes one tag; at most one copy of its payload is made, into the open segment.
+    /// Takes one tag; at most one copy of its payload is made, into the open segment. Outputs
+    /// gather until they are polled: poll after each push.
     ///
     /// # Errors
     /// A [`Refusal`] is terminal for the session: segments finished so far can still be polled.
-    pub fn push(&mut self, _tag: &Tag) -> Result<(), Refusal> {
-        todo!()
+    pub fn push(&mut self, tag: &Tag) -> Result<(), Refusal> {
+        if let Some(refusal) = &self.refused {
+            return Err(refusal.clone());
+        }
+        let result = self.take(tag);
+        if let Err(refusal) = &result {
+            self.refused = Some(refusal.clone());
+        }
+        result
+    }
+
+    fn take(&mut self, tag: &Tag) -> Result<(), Refusal> {
+        let (medium, media) = match tag.kind {
+            TagKind::Video => (
+                Medium::Video,
+                payload::video(&tag.payload).map(Media::Video),
+            ),
+            TagKind::Audio => (
+                Medium::Audio,
+                payload::audio(&tag.payload).map(Media::Audio),
+            ),
+            TagKind::Script => return Ok(()),
+        };
+        let media = match media {
+            Ok(media) => media,
+            Err(Unusable::Refused(refusal)) => return Err(refusal),
+            Err(Unusable::Malformed(reason)) => {
+                self.assembly.drop_told(medium, reason);
+                return Ok(());
+            }
+        };
+        if let Media::Audio(Audio::Config(header)) = &media
+            && let Err(AacError::Unsupported(name)) = AacConfig::parse(header)
+        {
+            return Err(Refusal::AudioCodec(name));
+        }
+        let Some(start) = &mut self.start else {
+            return self.assemble(tag.timestamp_ms, &media);
+        };
+        if start.take(tag.timestamp_ms, media, self.limit) {
+            return self.begin();
+        }
+        Ok(())
+    }
+
+    /// Ends the wait: the first header of each track counts for everything held, then the media
+    /// goes its way.
+    fn begin(&mut self) -> Result<(), Refusal> {
+        let Some(start) = self.start.take() else {
+            return Ok(());
+        };
+        let (mut video, mut audio) = (false, false);
+        for (_, media) in &start.messages {
+            match media {
+                Media::Video(Video::Config(header)) if !video => {
+                    video = true;
+                    self.assembly.video_header(header);
+                }
+                Media::Audio(Audio::Config(header)) if !audio => {
+                    audio = true;
+                    self.assembly.audio_header(header)?;
+                }
+                Media::Video(Video::Picture { cts_ms, .. }) => self.assembly.expect_cts(*cts_ms),
+                _ => {}
+            }
+        }
+        for (wire_ms, media) in &start.messages {
+            self.assemble(*wire_ms, media)?;
+        }
+        Ok(())
+    }
+
+    fn assemble(&mut self, wire_ms: u32, media: &Media) -> Result<(), Refusal> {
+        match media {
+            Media::Video(Video::Config(header)) => self.assembly.video_header(header),
+            Media::Video(Video::Picture { cts_ms, data }) => {
+                self.assembly.picture(wire_ms, *cts_ms, data)?;
+            }
+            Media::Audio(Audio::Config(header)) => self.assembly.audio_header(header)?,
+            Media::Audio(Audio::Frame(raw)) => self.assembly.frame(wire_ms, raw)?,
+            Media::Video(Video::Nothing) | Media::Audio(Audio::Nothing) => {}
+        }
+        Ok(())
     }
 
     /// The next output, if any.
     pub fn poll(&mut self) -> Option<Output> {
-        todo!()
+        self.assembly.outputs.pop_front()
     }
 
     /// Ends the session: the open segment, if it has media, is closed and can be polled (rule 8).
     pub fn finish(&mut self) -> Resume {
-        todo!()
+        if self.refused.is_none()
+            && let Err(refusal) = self.begin()
+        {
+            self.refused = Some(refusal);
+        }
+        self.assembly.finish()
     }
 
     /// Bytes held by the open segment and anything buffered before it.
     pub fn open_bytes(&self) -> usize {
-        todo!()
+        self.assembly.open_bytes() + self.start.as_ref().map_or(0, |start| start.bytes)
     }
 }
