@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::{config::Config, error::Result};
+use storage::Store;
+
+use crate::{
+    config::Config,
+    error::{Error, Kind, Result},
+};
 
 /// A running server.
 pub struct App {
@@ -21,4 +26,20 @@ impl App {
     pub async fn shutdown(self) {
         todo!()
     }
+}
+
+/// Opens the store that `storage.backend` names.
+///
+/// # Errors
+/// It cannot be reached.
+pub fn open_store(_config: &Config) -> Result<Arc<dyn Store>> {
+    Err(Error::new(Kind::Internal, "storage is not wired yet"))
+}
+
+/// Runs the server with a sample publisher until a signal ends it.
+///
+/// # Errors
+/// As a start of the server.
+pub async fn demo(_config: Arc<Config>) -> Result<()> {
+    Err(Error::new(Kind::Internal, "the demo is not wired yet"))
 }

@@ -71,3 +71,16 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_stands_before_the_cause() {
+        let inner = Error::new(Kind::Unavailable, "no disk");
+        let error = Error::with(Kind::Config, "cannot read a.toml", inner);
+        assert_eq!(error.to_string(), "cannot read a.toml: no disk");
+        assert_eq!(format!("{error:?}"), "Config: cannot read a.toml: no disk");
+    }
+}

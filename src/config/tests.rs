@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeSet, io::Write as _, path::Path};
 
-use super::{
-    schema::{KEYS, State},
-    *,
-};
+use proptest::prelude::*;
+
+use super::{schema::KEYS, *};
 use crate::error::{Kind, Result};
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Config> {
@@ -275,8 +274,33 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
-fn every_key_has_a_distinct_name_and_a_working_default() {
+fn keys_are_distinct() {
     let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
     assert_eq!(names.len(), KEYS.len());
-    assert!(KEYS.iter().any(|key| key.state == State::Refused));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_value_is_the_answer_is_a_configuration_or_one_line(
+        key in 0..KEYS.len(),
+        text in "\\PC{0,20}|[0-9]{1,22}[a-zA-Z]{0,3}|[a-z]{0,5}://[a-z:/\\[\\]0-9.]{0,20}",
+        number in any::<i64>(),
+    ) {
+        let name = KEYS[key].name;
+        let flags = [(name.to_owned(), text)];
+        if let Err(error) = Config::load_with(None, std::iter::empty(), &flags) {
+            prop_assert!(!error.to_string().contains('\n'));
+            prop_assert!(error.to_string().contains(name) || name.starts_with("limits."));
+        }
+        if let Err(error) = load(&format!("{name} = {number}"), &[]) {
+            prop_assert!(!error.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn whatever_a_file_holds_the_answer_is_one_line(text in "([a-z.\\[\\]={}\"#,0-9 \n]|\\PC){0,60}") {
+        if let Err(error) = load(&text, &[]) {
+            prop_assert!(!error.to_string().contains('\n'), "{}", error);
+        }
+    }
 }

@@ -227,7 +227,8 @@ impl Db {
     }
 }
 
-fn now_ms() -> i64 {
+/// The wall clock as the database keeps times: milliseconds since 1970, UTC.
+pub fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,6 +1,7 @@
 //! The one thread that writes: takes whatever is queued, runs it in one transaction, answers after
 //! the commit. It does not know what the writes are.
 
+use metrics::{counter, gauge};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -94,6 +95,7 @@ pub(super) fn run(connection: Connection, mut requests: mpsc::Receiver<Request>)
                 }
             }
         }
+        gauge!("cauce_db_queue").set(requests.len() as f64);
         commit(&connection, writes);
     }
     if let Err((_, error)) = connection.close() {
@@ -126,6 +128,8 @@ fn commit(connection: &Connection, mut writes: Vec<Box<dyn Write>>) {
         // Nothing to do about a rollback that fails: the next BEGIN will say so.
         let _ = connection.execute_batch("ROLLBACK");
     }
+    counter!("cauce_db_commits_total", "ok" => outcome.is_ok().to_string()).increment(1);
+    counter!("cauce_db_writes_total").increment(writes.len() as u64);
     let outcome = outcome.map_err(|error| error.to_string());
     for write in writes {
         write.answer(outcome.clone());
