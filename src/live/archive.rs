@@ -403,3 +403,166 @@ async fn run(inner: Arc<Inner>) {
         tokio::time::sleep(wait.min(RETRY_MAX)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage::{
+        contract::META,
+        fault::{Fault, Faulty, Op},
+        memory::Memory,
+    };
+
+    use super::*;
+    use crate::name::SessionId;
+
+    type Fates = Arc<Mutex<Vec<(u64, Fate)>>>;
+
+    struct Bench {
+        store: Arc<Faulty>,
+        health: Arc<Health>,
+        archive: Archive,
+        fates: Fates,
+    }
+
+    fn bench(limit_bytes: u64) -> Bench {
+        let store = Arc::new(Faulty::new(Arc::new(Memory::new(1 << 20))));
+        let (health, fates) = (Arc::<Health>::default(), Fates::default());
+        let told = Arc::clone(&fates);
+        let archive = Archive::start(Setup {
+            store: store.clone(),
+            health: Arc::clone(&health),
+            stream: "s".into(),
+            limit_bytes,
+            deadline: Duration::from_secs(10),
+            on_fate: Box::new(move |name, fate| told.lock().unwrap().push((name.sequence, fate))),
+            make_room: Box::new(|_| Vec::new()),
+        });
+        Bench {
+            store,
+            health,
+            archive,
+            fates,
+        }
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new(name).unwrap()
+    }
+
+    impl Bench {
+        fn segment(&self, sequence: u64, len: usize) -> oneshot::Receiver<()> {
+            let name = SegmentName {
+                session: SessionId::parse("s").unwrap(),
+                sequence,
+            };
+            let body: Arc<[Bytes]> = Arc::new([Bytes::from(vec![0; len])]);
+            self.archive
+                .segment(name, key(&sequence.to_string()), body, META)
+        }
+
+        async fn text(&self, name: &str) -> String {
+            let got = self.store.get(&key(name), None).await.unwrap();
+            String::from_utf8(got.body.to_vec()).unwrap()
+        }
+
+        async fn until_called(&self, op: Op, times: usize) {
+            while self.store.calls(op) < times {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_playlist_follows_its_segment_and_only_the_newest_is_written() {
+        let bench = bench(1 << 20);
+        bench.store.next(Op::Put, Fault::Hang);
+        let stored = bench.segment(1, 10);
+        for version in ["1", "2", "3"] {
+            bench
+                .archive
+                .latest(key("list"), Bytes::from_static(version.as_bytes()), META);
+        }
+        bench.until_called(Op::Put, 1).await;
+        assert!(
+            bench.store.get(&key("list"), None).await.is_err(),
+            "not before its segment"
+        );
+        bench.store.release();
+        stored.await.unwrap();
+        bench.archive.idle().await;
+        assert_eq!(bench.text("list").await, "3");
+        assert_eq!(bench.store.calls(Op::Put), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_or_hanging_write_is_told_and_tried_again() {
+        let bench = bench(1 << 20);
+        bench.store.next(Op::Put, Fault::Full);
+        bench.store.next(Op::Put, Fault::Hang);
+        let stored = bench.segment(1, 10);
+        bench.until_called(Op::Put, 1).await;
+        tokio::task::yield_now().await;
+        assert!(bench.health.is_full());
+        tokio::time::advance(RETRY).await;
+        bench.until_called(Op::Put, 2).await;
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        stored.await.unwrap();
+        assert_eq!(bench.health.trouble(), None);
+        assert_eq!(*bench.fates.lock().unwrap(), [(1, Fate::Stored)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn past_its_limit_the_oldest_waiting_segments_are_dropped_and_live_is_told() {
+        let bench = bench(3 * (100 + JOB_BYTES));
+        bench
+            .store
+            .always(Op::Put, Fault::Io(std::io::ErrorKind::TimedOut));
+        let mut waits = vec![bench.segment(0, 100)];
+        bench.until_called(Op::Put, 1).await;
+        tokio::task::yield_now().await;
+        waits.extend((1..6).map(|n| bench.segment(n, 100)));
+        let dropped: Vec<_> = bench
+            .fates
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(n, _)| *n)
+            .collect();
+        assert_eq!(dropped, [1, 2, 3], "the one that is being written stays");
+        assert!(
+            waits.remove(1).await.is_err(),
+            "whoever lists it does not wait in vain"
+        );
+        assert!(bench.health.trouble().is_some());
+        bench.store.always(Op::Put, Fault::None);
+        bench.archive.idle().await;
+        let stored: Vec<_> = bench
+            .store
+            .list("")
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| row.key)
+            .collect();
+        assert_eq!(stored, ["0", "4", "5"].map(key));
+    }
+
+    #[tokio::test]
+    async fn a_delete_comes_after_the_puts_before_it() {
+        let bench = bench(1 << 20);
+        let _stored = bench.segment(1, 10);
+        bench.archive.delete(vec![key("1")]);
+        bench.archive.idle().await;
+        assert!(bench.store.list("").await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_over_does_not_try_for_ever() {
+        let bench = bench(1 << 20);
+        bench.store.always(Op::Put, Fault::Full);
+        let stored = bench.segment(1, 10);
+        drop(bench.archive);
+        assert!(stored.await.is_err());
+        assert_eq!(bench.store.calls(Op::Put), LAST_ATTEMPTS as usize);
+    }
+}
