@@ -121,7 +121,7 @@ fn streamlink_plays_live() {
                 "--no-config",
                 "--loglevel",
                 "info",
-                "--hls-duration",
+                "--stream-segmented-duration",
                 &seconds().to_string(),
                 "--output",
             ])

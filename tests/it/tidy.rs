@@ -108,21 +108,25 @@ fn module(path: &Path) -> Option<String> {
 }
 
 /// Modules of the root crate that a line of code names.
-fn imports(code: &str) -> Vec<String> {
+fn imports(module: &str, code: &str) -> Vec<String> {
     let bare: String = code
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
         .join("\n");
     let mut found = vec![];
-    for prefix in ["crate::", "cauce::"] {
-        for (at, _) in bare.match_indices(prefix) {
-            let rest = &bare[at + prefix.len()..];
-            if let Some(group) = rest.strip_prefix('{') {
-                found.extend(group_heads(group));
-            } else {
-                found.push(head(rest));
-            }
+    // The binary sees the modules from outside.
+    let prefix = if module == "main" {
+        "cauce::"
+    } else {
+        "crate::"
+    };
+    for (at, _) in bare.match_indices(prefix) {
+        let rest = &bare[at + prefix.len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            found.extend(group_heads(group));
+        } else {
+            found.push(head(rest));
         }
     }
     found.retain(|name| !name.is_empty());
@@ -168,7 +172,7 @@ fn imports_follow_the_matrix() {
             .iter()
             .find(|(name, _)| *name == module)
             .map_or(&[][..], |(_, to)| to);
-        for import in imports(&code(path)) {
+        for import in imports(&module, &code(path)) {
             let known = MATRIX.iter().any(|(name, _)| *name == import) || import == "app";
             if import == module || !known && !BOTTOM.contains(&import.as_str()) {
                 continue;

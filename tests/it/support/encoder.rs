@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{ErrorKind, Read, Write},
+    io::{Cursor, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use rml_rtmp::{
     chunk_io::{ChunkDeserializer, ChunkSerializer},
     handshake::{Handshake, HandshakeProcessResult, PeerType},
     messages::{MessagePayload, RtmpMessage},
-    rml_amf0::Amf0Value,
+    rml_amf0::{self, Amf0Value},
     time::RtmpTimestamp,
 };
 use segmenter::{Tag, TagKind};
@@ -278,26 +278,33 @@ impl Encoder {
 
     fn take(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
-        while let Some(payload) = self.incoming.get_next_message(bytes).unwrap() {
+        while let Some(message) = self.incoming.get_next_message(bytes).unwrap() {
             bytes = &[];
-            match payload.to_rtmp_message().unwrap() {
-                RtmpMessage::SetChunkSize { size } => {
-                    self.incoming.set_max_chunk_size(size as usize).unwrap();
+            match (message.type_id, &message.data[..]) {
+                (1, &[a, b, c, d]) => {
+                    let size = u32::from_be_bytes([a, b, c, d]) as usize;
+                    self.incoming.set_max_chunk_size(size).unwrap();
                 }
-                RtmpMessage::Amf0Command {
-                    command_name,
-                    transaction_id,
-                    additional_arguments,
-                    ..
-                } => match command_name.as_str() {
-                    "onStatus" | "_error" => self
-                        .statuses
-                        .extend(additional_arguments.iter().filter_map(status)),
-                    "_result" => self.results.push(transaction_id),
-                    _ => {}
-                },
+                // Read as plain values: rml_rtmp's own reading panics on commands of one or two.
+                (20, data) => self.hear(&rml_amf0::deserialize(&mut Cursor::new(data)).unwrap()),
                 _ => {}
             }
+        }
+    }
+
+    fn hear(&mut self, command: &[Amf0Value]) {
+        match command {
+            [Amf0Value::Utf8String(name), rest @ ..] if name == "onStatus" || name == "_error" => {
+                self.statuses.extend(rest.iter().filter_map(status));
+            }
+            [
+                Amf0Value::Utf8String(name),
+                Amf0Value::Number(transaction),
+                ..,
+            ] if name == "_result" => {
+                self.results.push(*transaction);
+            }
+            _ => {}
         }
     }
 }
