@@ -1,5 +1,6 @@
 //! Composition root: the only file that knows every part. It does not know what any of them does.
 
+mod demo;
 mod parts;
 mod readiness;
 
@@ -19,7 +20,6 @@ use crate::{
     auth::{Auth, Secret},
     config::{Backend, Config},
     db::Db,
-    demo,
     error::{Error, Kind, Result},
     event::Urls,
     http,

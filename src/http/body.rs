@@ -144,7 +144,7 @@ impl hyper::body::Body for Body {
             Content::Text(text) => Some(std::mem::take(text)),
             Content::Slices(slices) => slices.next(),
         };
-        if self.len() == 0 {
+        if self.is_empty() {
             self.content = Content::Empty;
         }
         if let Some(ticket) = &mut self.ticket {

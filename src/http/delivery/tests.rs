@@ -1,3 +1,5 @@
+//! Every header of every answer under `/live`. They do not know sockets.
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
