@@ -2,6 +2,7 @@
 //! they contain.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -11,9 +12,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 /// Bytes read at once: few enough to stay in the processor's cache until they are copied into a
-/// segment. For the same reason nothing is read ahead on another core: it was measured to be
-/// faster by the clock on idle cores, but dearer in CPU time.
-pub const CHUNK_BYTES: usize = 512 << 10;
+/// segment. For the same reason nothing is read ahead on another core.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Buffers in turn: the segmenter keeps the last few audio frames of a chunk until it has some of
+/// the next.
+const BUFFERS: usize = 2;
 
 /// An input being read.
 pub struct Input {
@@ -23,8 +26,8 @@ pub struct Input {
     /// PROGRAM-DATE-TIME of its beginning, since the Unix epoch: when the file was last written, so
     /// that the same file gives the same playlist; now, for standard input.
     pub date: Duration,
-    /// The whole buffer of the last chunk.
-    last: Option<Bytes>,
+    /// The whole buffers of the last chunks, oldest first.
+    sent: VecDeque<Bytes>,
 }
 
 impl Input {
@@ -46,20 +49,21 @@ impl Input {
             source,
             size_bytes,
             date: date.duration_since(UNIX_EPOCH).unwrap_or_default(),
-            last: None,
+            sent: VecDeque::with_capacity(BUFFERS),
         })
     }
 
-    /// The next bytes, at most [`CHUNK_BYTES`]; `None` at the end. A last chunk that is still
-    /// referred to keeps its buffer.
+    /// The next bytes, at most [`CHUNK_BYTES`]; `None` at the end. A chunk that is still referred
+    /// to after [`BUFFERS`] calls keeps its buffer, and another is made.
     ///
     /// # Errors
     /// What the system says when it cannot read on.
     pub fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        let mut buffer = match self.last.take().map(Bytes::try_into_mut) {
-            Some(Ok(buffer)) => buffer,
-            _ => BytesMut::zeroed(CHUNK_BYTES),
-        };
+        let full = self.sent.len() == BUFFERS;
+        let used = full.then(|| self.sent.pop_front()).flatten();
+        let mut buffer = used
+            .and_then(|whole| whole.try_into_mut().ok())
+            .unwrap_or_else(|| BytesMut::zeroed(CHUNK_BYTES));
         let length = loop {
             match self.source.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -68,7 +72,7 @@ impl Input {
         };
         let whole = buffer.freeze();
         let chunk = whole.slice(..length);
-        self.last = Some(whole);
+        self.sent.push_back(whole);
         Ok((length > 0).then_some(chunk))
     }
 }
@@ -79,26 +83,42 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_chunk_that_is_let_go_of_is_used_again() {
+    /// Reads `chunks` chunks, each of which holds its number, keeping the first `kept` of them;
+    /// returns how many buffers that took.
+    fn buffers_used(chunks: usize, kept: usize) -> usize {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("in");
-        let bytes: Vec<u8> = (0..3 * CHUNK_BYTES + 10)
+        let bytes: Vec<u8> = (0..chunks * CHUNK_BYTES - 10)
             .map(|n| (n / CHUNK_BYTES) as u8)
             .collect();
         fs::write(&path, bytes).unwrap();
         let mut input = Input::open(&path).unwrap();
-        let first = input.next_chunk().unwrap().unwrap();
-        let address = first.as_ptr();
-        drop(first);
-        let second = input.next_chunk().unwrap().unwrap();
-        assert_eq!(second.as_ptr(), address);
-        let third = input.next_chunk().unwrap().unwrap();
-        assert!(second.iter().all(|b| *b == 1), "it is still read");
-        assert!(third.iter().all(|b| *b == 2));
-        drop((second, third));
-        assert_eq!(input.next_chunk().unwrap().unwrap(), [3; 10][..]);
+        let (mut addresses, mut held) = (Vec::new(), Vec::new());
+        for n in 0..chunks {
+            let chunk = input.next_chunk().unwrap().unwrap();
+            addresses.push(chunk.as_ptr());
+            assert!(chunk.iter().all(|b| usize::from(*b) == n));
+            if n < kept {
+                held.push(chunk);
+            }
+        }
         assert!(input.next_chunk().unwrap().is_none());
+        for (n, chunk) in held.iter().enumerate() {
+            assert!(chunk.iter().all(|b| usize::from(*b) == n), "still the same");
+        }
+        addresses.sort();
+        addresses.dedup();
+        addresses.len()
+    }
+
+    #[test]
+    fn chunks_that_are_let_go_of_are_used_again() {
+        assert_eq!(buffers_used(20, 0), BUFFERS);
+    }
+
+    #[test]
+    fn chunks_that_are_kept_do_not_change() {
+        assert_eq!(buffers_used(20, 3), BUFFERS + 3);
     }
 
     #[test]
