@@ -12,9 +12,9 @@ use crate::aac::AacError;
 use crate::avc::ParameterSets;
 use crate::cut::Cutter;
 use crate::input::{AudioInput, VideoInput};
-use crate::segment::{Config, Notice, Output, Refusal, Resume, Segment, Tracks};
+use crate::segment::{Config, Notice, Output, Refusal, Resume, Tracks};
 use crate::timeline::{Medium, Placed, Timeline};
-use crate::writer::{Frame, Picture, Writer, annex_b};
+use crate::writer::{Picture, Writer};
 
 /// First time given out, 90 kHz: 1.4 s, so that no clock reference is below zero (rule 6).
 const FIRST_90K: i64 = 126_000;

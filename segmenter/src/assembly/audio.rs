@@ -8,6 +8,8 @@ use crate::segment::Refusal;
 use crate::timeline::Medium;
 use crate::writer::Frame;
 
+const TOO_LONG: &str = "an AAC frame too long for ADTS";
+
 impl Assembly {
     /// Takes one AAC frame.
     pub(crate) fn frame(&mut self, wire_ms: u32, raw: &Bytes) -> Result<(), Refusal> {
@@ -15,6 +17,10 @@ impl Assembly {
             self.drop_told(Medium::Audio, "audio before its sequence header");
             return Ok(());
         };
+        if audio.config.adts(raw.len()).is_none() {
+            self.drop_told(Medium::Audio, TOO_LONG);
+            return Ok(());
+        }
         let frame_ms = audio.clock.frame_90k() / 90;
         let placed = self.timeline.place(Medium::Audio, wire_ms, frame_ms);
         self.heed(placed);
@@ -54,7 +60,7 @@ impl Assembly {
     }
 
     /// Times the frame, ends and opens segments where audio has to, and writes it.
-    fn place_frame(&mut self, at_ms: i64, raw: &Bytes) -> Result<(), Refusal> {
+    pub(super) fn place_frame(&mut self, at_ms: i64, raw: &Bytes) -> Result<(), Refusal> {
         let stamp_90k = self.time_90k(at_ms);
         if self.open.is_none() {
             self.open(stamp_90k, at_ms, Opening::Audio);
@@ -72,7 +78,7 @@ impl Assembly {
             return Ok(());
         }
         let Some(adts) = audio.config.adts(raw.len()) else {
-            self.drop_told(Medium::Audio, "an AAC frame too long for ADTS");
+            self.drop_told(Medium::Audio, TOO_LONG);
             return Ok(());
         };
         let (pts_90k, follows) = audio.clock.next(stamp_90k);
