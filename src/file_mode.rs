@@ -230,13 +230,12 @@ impl Job {
 
     fn push_tags(&mut self) -> Result<(), Stop> {
         loop {
-            let offset = self.reader.offset();
             let Some(tag) = self.reader.next_tag().map_err(Stop::Damaged)? else {
                 return Ok(());
             };
             let pushed = self.segmenter.push(&tag);
             self.drain().map_err(Stop::Output)?;
-            pushed.map_err(|refusal| Stop::Refused(offset, refusal))?;
+            pushed.map_err(|refusal| Stop::Refused(self.reader.tag_offset(), refusal))?;
         }
     }
 
@@ -264,7 +263,7 @@ impl Job {
         *count += 1;
         // The first of a kind is news, a thousand of them are a number in the summary.
         if *count == 1 {
-            let offset = self.reader.offset();
+            let offset = self.reader.tag_offset();
             tracing::warn!(offset, ?notice, "irregular input");
         }
     }

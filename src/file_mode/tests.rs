@@ -1,7 +1,7 @@
 //! Proofs of file mode: runs over whole and damaged files, and what is left of other people's
 //! directories. They do not know how segments are made.
 
-use std::fs;
+use std::{fs, time::UNIX_EPOCH};
 
 use bytes::Bytes;
 use m3u8_rs::{MediaPlaylist, MediaPlaylistType};
@@ -234,6 +234,11 @@ fn segment_bytes(bytes: &[u8]) -> (TempDir, Result<Summary>) {
         },
     };
     fs::write(&options.input, bytes).unwrap();
+    let input = fs::File::options()
+        .write(true)
+        .open(&options.input)
+        .unwrap();
+    input.set_modified(UNIX_EPOCH + DATE).unwrap();
     let result = run(&options);
     (dir, result)
 }
@@ -296,6 +301,26 @@ fn an_input_without_media_writes_nothing() {
         let text = error_of(result).to_string();
         assert!(text.contains(expected), "{text}");
         assert!(!dir.path().join("out").exists());
+    }
+}
+
+/// The playlists of the FLV files that the segmenter's packets are proven with. After a change that
+/// is meant, run once with UPDATE_GOLDEN=1 and read the difference.
+#[test]
+fn playlists_are_as_golden_files_say() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("segmenter/tests/golden");
+    for name in ["av_bframes", "video_only", "audio_only"] {
+        let bytes = fs::read(golden.join(name).with_extension("flv")).unwrap();
+        let (dir, result) = segment_bytes(&bytes);
+        result.unwrap();
+        let text = ["out/index.m3u8", "out/source/index.m3u8"]
+            .map(|path| fs::read_to_string(dir.path().join(path)).unwrap())
+            .concat();
+        let expected = golden.join(name).with_extension("m3u8");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &text).unwrap();
+        }
+        assert_eq!(text, fs::read_to_string(&expected).unwrap(), "{name}");
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Reader {
     /// fed before the last one was read out.
     joined: BytesMut,
     state: State,
+    /// Offset of the tag handed out last.
+    tag_offset: u64,
     /// The tag being skipped, for the PreviousTagSize after it; `None` in the file header.
     skipped: Option<Extent>,
     /// Where in the file the next byte to be taken stands.
@@ -84,6 +86,7 @@ impl Reader {
             skipped: None,
             position: 0,
             offset: 0,
+            tag_offset: 0,
             suspect: None,
             tolerated: Tolerated::default(),
         }
@@ -158,6 +161,11 @@ impl Reader {
         self.offset
     }
 
+    /// Offset of the tag that [`Reader::next_tag`] returned last, for whoever finds fault with it.
+    pub fn tag_offset(&self) -> u64 {
+        self.tag_offset
+    }
+
     /// What was passed over so far.
     pub fn tolerated(&self) -> Tolerated {
         self.tolerated
@@ -179,6 +187,7 @@ impl Reader {
                     offset: self.offset,
                     size,
                 });
+                self.tag_offset = self.offset;
                 self.offset = self.position;
                 self.state = State::PreviousTagSize { tag };
                 Ok(Step::Tag(Tag {

@@ -89,7 +89,10 @@ fn payloads_are_slices_of_what_was_fed() {
     reader.feed(chunk.clone());
     let first = reader.next_tag().unwrap().unwrap();
     assert_eq!(first.payload.as_ptr(), chunk[24..].as_ptr());
+    assert_eq!(reader.tag_offset(), 13);
     drop(first);
+    reader.next_tag().unwrap();
+    assert_eq!(reader.tag_offset(), SECOND as u64);
     while reader.next_tag().unwrap().is_some() {}
     assert!(
         chunk.try_into_mut().is_ok(),
