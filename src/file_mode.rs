@@ -40,9 +40,6 @@ pub struct Args {
     /// Directory for index.m3u8 and source/; made if absent. An earlier output of this command in
     /// it is replaced, other files in it are left alone
     pub out_dir: PathBuf,
-    /// Print the summary as one JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What to segment, where to and how.
