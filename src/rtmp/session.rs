@@ -373,11 +373,11 @@ impl Session {
             }
             "closeStream" => return Ok(self.unpublish(now, Some(stream_id))),
             "FCUnpublish" => {
-                command::result(&mut self.writer, command, Value::Undefined);
+                command::done(&mut self.writer, command);
                 return Ok(self.unpublish(now, None));
             }
             "releaseStream" | "FCPublish" | "_checkbw" | "checkBandwidth" => {
-                command::result(&mut self.writer, command, Value::Undefined);
+                command::done(&mut self.writer, command);
             }
             name => {
                 // Results of calls that were never made, and notices, want no answer.

@@ -382,6 +382,15 @@ fn every_goodbye_unpublishes_once_and_publishing_again_is_legal() {
 }
 
 #[test]
+fn calls_without_a_transaction_get_no_answer() {
+    let mut talk = Talk::publishing();
+    for name in ["FCPublish", "_checkbw", "unknown", "onFCPublish"] {
+        let outcome = talk.call(name, 0.0, &[Value::Null]);
+        assert!(outcome.replies.is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn deleting_another_stream_changes_nothing() {
     let mut talk = Talk::publishing();
     let outcome = talk.call("deleteStream", 0.0, &[Value::Null, Value::Number(2.0)]);
