@@ -62,7 +62,9 @@ impl Bystander {
             "the bystander was put out: {:?}",
             self.encoder.statuses
         );
-        self.viewer.grows(20);
+        // Segments of 2 s, of which the last one is still open.
+        self.viewer
+            .reaches(u64::from(self.offset_ms / 2000) - 1, 20);
         assert_eq!(self.viewer.discontinuities(), 0, "{}", self.viewer.text());
         assert_eq!(self.server.get("/healthz").status, 200);
     }
@@ -157,8 +159,9 @@ fn the_second_publisher_takes_over_but_not_for_ever() {
     for _ in 0..3 {
         let mut next = b.publish(&stream).unwrap();
         told(&holder.wait_closed(20), "another");
+        let end = viewer.end();
         next.send_all(&Clip::Tiny.tags());
-        viewer.grows(20);
+        viewer.reaches(end + 3, 20);
         holder = next;
     }
     let refusal = b
@@ -167,8 +170,9 @@ fn the_second_publisher_takes_over_but_not_for_ever() {
         .expect("the fourth in 30 s is refused");
     told(&refusal, "encoder");
     assert!(!holder.closed(), "the holder keeps its claim");
+    let end = viewer.end();
     holder.send_all(&clip::moved(&Clip::Tiny.tags(), 8000));
-    viewer.grows(20);
+    viewer.reaches(end + 4, 20);
     b.unharmed();
 }
 
