@@ -10,3 +10,4 @@ mod oracle;
 mod props;
 mod scenarios;
 mod support;
+mod tracks;
