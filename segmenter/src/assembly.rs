@@ -274,7 +274,12 @@ impl Assembly {
             let length = next_90k - open.start_90k;
             let reaches = next_is_idr && length <= self.cutter.longest_90k();
             if self.cutter.overdue(length) && !reaches && held.dts_90k > open.start_90k {
-                self.cut_without_idr(held.dts_90k);
+                if held.idr {
+                    self.writer.advance_clock(held.dts_90k);
+                    self.close(held.dts_90k);
+                } else {
+                    self.cut_without_idr(held.dts_90k);
+                }
                 let opening = if held.idr {
                     Opening::Idr
                 } else {
