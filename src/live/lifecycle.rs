@@ -146,7 +146,8 @@ impl Inner {
 
     /// Applies what another process did to streams that are live here.
     pub(super) async fn follow_database(&self) {
-        let mut seen = self.common.db.data_version().await.ok();
+        // The first look is at every stream: what happened before it had no version to compare.
+        let mut seen = None;
         loop {
             tokio::time::sleep(TICK).await;
             let version = match self.common.db.data_version().await {

@@ -400,8 +400,6 @@ async fn a_stop_by_another_process_is_followed() {
         let live = live.clone();
         async move { live.watch_database().await }
     });
-    // The watch has read the version it compares with before the first of its seconds.
-    tokio::task::yield_now().await;
     let other = database(directory.path());
     other.finish_stream(&uid, "stopped", 1).await.unwrap();
     next(&mut events, Change::Finished).await;
@@ -431,6 +429,17 @@ fn killed(at: &Path) -> (StreamUid, m3u8_rs::MediaPlaylist) {
         let mut feed = publish(&live, &uid).await.unwrap();
         feed.segments(8).await;
         live.inner.stream(&uid).unwrap().archive.idle().await;
+        while db
+            .stream(&uid)
+            .await
+            .unwrap()
+            .unwrap()
+            .counters
+            .next_sequence
+            < 8
+        {
+            tokio::task::yield_now().await;
+        }
         let before = list(&live, &uid);
         std::mem::forget(feed);
         (uid, before)
@@ -475,6 +484,49 @@ fn after_a_kill_the_window_stays_and_numbers_go_on() {
             .filter_map(|entry| entry.program_date_time)
             .collect();
         assert!(dates.is_sorted() && dates.len() == 6);
+    });
+}
+
+#[test]
+fn segments_stored_after_the_last_playlist_are_found_again() {
+    let directory = TempDir::new().unwrap();
+    let at = directory.path();
+    let media = |uid: &StreamUid| at.join(format!("media/{uid}/source/index.m3u8"));
+    let (uid, all) = killed(at);
+    // As if killed before the last two versions were stored.
+    let text = std::fs::read_to_string(media(&uid)).unwrap();
+    let keep = text.match_indices("#EXTINF").nth(4).unwrap().0;
+    let keep = text[..keep].rfind(".ts").unwrap() + 4;
+    std::fs::write(media(&uid), &text[..keep]).unwrap();
+    process(async {
+        let live = Live::start(config(|_| {}), disk(at), database(at))
+            .await
+            .unwrap();
+        assert_eq!(list(&live, &uid).segments, all.segments);
+    });
+}
+
+#[test]
+fn a_stored_playlist_that_would_go_back_is_not_listed() {
+    let directory = TempDir::new().unwrap();
+    let at = directory.path();
+    let (uid, before) = killed(at);
+    // A listed segment is in neither the playlist nor the store.
+    let text = at.join(format!("media/{uid}/source/index.m3u8"));
+    let playlist = std::fs::read_to_string(&text).unwrap();
+    let last = playlist.rfind("#EXTINF").unwrap();
+    let keep = playlist[..last].rfind(".ts").unwrap() + 4;
+    std::fs::write(&text, &playlist[..keep]).unwrap();
+    let gone = &before.segments.last().unwrap().uri;
+    std::fs::remove_file(at.join(format!("media/{uid}/source/{gone}"))).unwrap();
+    process(async {
+        let live = Live::start(config(|_| {}), disk(at), database(at))
+            .await
+            .unwrap();
+        assert!(live.snapshot(&uid).is_none());
+        let mut feed = publish(&live, &uid).await.unwrap();
+        feed.segments(1).await;
+        assert!(list(&live, &uid).media_sequence >= 8);
     });
 }
 
