@@ -7,6 +7,7 @@ mod layout;
 mod lifecycle;
 mod memory;
 mod meters;
+mod orphan;
 mod publisher;
 mod reads;
 mod recover;

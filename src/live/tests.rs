@@ -174,6 +174,15 @@ async fn fetch(live: &Live, uid: &StreamUid, uri: &str) -> Result<Vec<u8>, Missi
     Ok(body)
 }
 
+async fn thumbnail(live: &Live, uid: &StreamUid) -> Served {
+    loop {
+        match live.thumbnail(uid).await {
+            Ok(made) => return made,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
 async fn next(events: &mut broadcast::Receiver<StreamEvent>, change: Change) {
     while events.recv().await.unwrap().change != change {}
 }
@@ -239,12 +248,7 @@ async fn the_first_segment_gives_a_thumbnail_that_stays() {
     );
     let mut feed = world.publish(&uid).await;
     feed.segments(1).await;
-    let made = loop {
-        match world.live.thumbnail(&uid).await {
-            Ok(made) => break made,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let made = thumbnail(&world.live, &uid).await;
     assert!(made.body[0].starts_with(&[0xff, 0xd8, 0xff]));
     world.live.stop(&uid, "stopped").await.unwrap();
     world.live.drain().await;
@@ -396,8 +400,6 @@ async fn a_stop_by_another_process_is_followed() {
         let live = live.clone();
         async move { live.watch_database().await }
     });
-    // The watch has read the version it compares with before the first of its seconds.
-    tokio::task::yield_now().await;
     let other = database(directory.path());
     other.finish_stream(&uid, "stopped", 1).await.unwrap();
     next(&mut events, Change::Finished).await;
@@ -416,11 +418,9 @@ fn process<T>(run: impl Future<Output = T>) -> T {
     outcome
 }
 
-#[test]
-fn after_a_kill_the_window_stays_and_numbers_go_on() {
-    let directory = TempDir::new().unwrap();
-    let at = directory.path();
-    let (uid, before) = process(async {
+/// A process that listed eight segments of a stream and was killed with its publisher on.
+fn killed(at: &Path) -> (StreamUid, m3u8_rs::MediaPlaylist) {
+    process(async {
         let db = database(at);
         let live = Live::start(config(|_| {}), disk(at), db.clone())
             .await
@@ -428,13 +428,29 @@ fn after_a_kill_the_window_stays_and_numbers_go_on() {
         let uid = create(&db).await;
         let mut feed = publish(&live, &uid).await.unwrap();
         feed.segments(8).await;
-        let stream = live.inner.stream(&uid).unwrap();
-        stream.archive.idle().await;
+        live.inner.stream(&uid).unwrap().archive.idle().await;
+        while db
+            .stream(&uid)
+            .await
+            .unwrap()
+            .unwrap()
+            .counters
+            .next_sequence
+            < 8
+        {
+            tokio::task::yield_now().await;
+        }
         let before = list(&live, &uid);
-        // Cut off with its claim held.
         std::mem::forget(feed);
         (uid, before)
-    });
+    })
+}
+
+#[test]
+fn after_a_kill_the_window_stays_and_numbers_go_on() {
+    let directory = TempDir::new().unwrap();
+    let at = directory.path();
+    let (uid, before) = killed(at);
     process(async {
         let live = Live::start(config(|_| {}), disk(at), database(at))
             .await
@@ -468,11 +484,69 @@ fn after_a_kill_the_window_stays_and_numbers_go_on() {
             .filter_map(|entry| entry.program_date_time)
             .collect();
         assert!(dates.is_sorted() && dates.len() == 6);
-        // A restart in order lists the open segment and stores everything.
+    });
+}
+
+#[test]
+fn segments_stored_after_the_last_playlist_are_found_again() {
+    let directory = TempDir::new().unwrap();
+    let at = directory.path();
+    let media = |uid: &StreamUid| at.join(format!("media/{uid}/source/index.m3u8"));
+    let (uid, all) = killed(at);
+    // As if killed before the last two versions were stored.
+    let text = std::fs::read_to_string(media(&uid)).unwrap();
+    let keep = text.match_indices("#EXTINF").nth(4).unwrap().0;
+    let keep = text[..keep].rfind(".ts").unwrap() + 4;
+    std::fs::write(media(&uid), &text[..keep]).unwrap();
+    process(async {
+        let live = Live::start(config(|_| {}), disk(at), database(at))
+            .await
+            .unwrap();
+        assert_eq!(list(&live, &uid).segments, all.segments);
+    });
+}
+
+#[test]
+fn a_stored_playlist_that_would_go_back_is_not_listed() {
+    let directory = TempDir::new().unwrap();
+    let at = directory.path();
+    let (uid, before) = killed(at);
+    // A listed segment is in neither the playlist nor the store.
+    let text = at.join(format!("media/{uid}/source/index.m3u8"));
+    let playlist = std::fs::read_to_string(&text).unwrap();
+    let last = playlist.rfind("#EXTINF").unwrap();
+    let keep = playlist[..last].rfind(".ts").unwrap() + 4;
+    std::fs::write(&text, &playlist[..keep]).unwrap();
+    let gone = &before.segments.last().unwrap().uri;
+    std::fs::remove_file(at.join(format!("media/{uid}/source/{gone}"))).unwrap();
+    process(async {
+        let live = Live::start(config(|_| {}), disk(at), database(at))
+            .await
+            .unwrap();
+        assert!(live.snapshot(&uid).is_none());
+        let mut feed = publish(&live, &uid).await.unwrap();
+        feed.segments(1).await;
+        assert!(list(&live, &uid).media_sequence >= 8);
+    });
+}
+
+#[test]
+fn a_restart_in_order_keeps_the_open_segment_and_the_stream_live() {
+    let directory = TempDir::new().unwrap();
+    let at = directory.path();
+    let uid = process(async {
+        let db = database(at);
+        let live = Live::start(config(|_| {}), disk(at), db.clone())
+            .await
+            .unwrap();
+        let uid = create(&db).await;
+        let mut feed = publish(&live, &uid).await.unwrap();
+        feed.segments(2).await;
         feed.pictures(5).await.unwrap();
         live.drain().await;
         assert_eq!(publish(&live, &uid).await.err(), Some(Refused::Restarting));
         assert_eq!(feed.publisher.evicted().await, Refused::Restarting);
+        uid
     });
     process(async {
         let live = Live::start(config(|_| {}), disk(at), database(at))
@@ -482,7 +556,7 @@ fn after_a_kill_the_window_stays_and_numbers_go_on() {
         let told = list(&live, &uid);
         assert_eq!(
             (told.media_sequence, told.segments.len(), told.end_list),
-            (5, 6, false)
+            (0, 3, false)
         );
         tokio::time::pause();
         next(&mut events, Change::Finished).await;
@@ -575,14 +649,19 @@ async fn a_push_given_up_loses_no_segment() {
     let uid = world.stream().await;
     let mut feed = world.publish(&uid).await;
     feed.segments(1).await;
-    world.store.next(Op::Put, Fault::Hang);
-    // The segment's put is the next, after the playlists of the first.
+    thumbnail(&world.live, &uid).await;
+    // Nothing but the segment is put next.
     world.live.inner.stream(&uid).unwrap().archive.idle().await;
+    world.store.next(Op::Put, Fault::Hang);
     feed.pictures(GOP - 1).await.unwrap();
-    let given_up = tokio::time::timeout(Duration::from_millis(50), feed.pictures(1)).await;
+    let given_up = tokio::time::timeout(Duration::ZERO, feed.pictures(1)).await;
+    assert!(given_up.is_err());
+    assert_eq!(list(&world.live, &uid).segments.len(), 1);
+    while world.store.calls(Op::Put) < 5 {
+        tokio::task::yield_now().await;
+    }
     world.store.release();
     feed.pictures(GOP).await.unwrap();
-    drop(given_up);
     let names: Vec<_> = list(&world.live, &uid)
         .segments
         .into_iter()
