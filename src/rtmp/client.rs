@@ -112,6 +112,21 @@ impl ClientPublisher {
         self.write_out().await
     }
 
+    /// Listens until the server ends the connection, and says why it did: what a publisher that
+    /// has nothing to send waits for. Errors are as those of [`ClientPublisher::send`].
+    pub async fn ended(&mut self) -> Error {
+        loop {
+            match self.read_some().await {
+                Ok(0) => return unavailable("the server closed the connection", None),
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+            if let Err(error) = self.write_out().await {
+                return error;
+            }
+        }
+    }
+
     /// Says goodbye and waits until the server closed the connection.
     ///
     /// # Errors

@@ -327,6 +327,21 @@ fn an_evicted_publisher_is_told() {
 }
 
 #[test]
+fn a_publisher_that_breaks_a_cap_is_told() {
+    let mut talk = Talk::publishing();
+    // A header that announces a message of 16 MiB.
+    talk.input
+        .extend([6, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]);
+    let outcome = talk.run();
+    assert!(matches!(
+        outcome.end,
+        Some(End::Chunk(ChunkError::MessageTooLong { .. }))
+    ));
+    assert_eq!(outcome.codes(), ["NetStream.Publish.Rejected"]);
+    assert!(outcome.description().contains("longer than the limit"));
+}
+
+#[test]
 fn play_is_refused_with_a_reason() {
     let mut talk = Talk::new();
     talk.connect("live");

@@ -3,6 +3,8 @@
 
 mod connection;
 #[cfg(test)]
+mod publish_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{
