@@ -105,18 +105,6 @@ fn describe() {
     for (name, help) in [
         ("cauce_http_connections", "Open HTTP connections"),
         (
-            "cauce_ingest_bitrate_bps",
-            "Bit rate of a stream's newest segment",
-        ),
-        (
-            "cauce_ingest_fps",
-            "Pictures a second in a stream's newest segment",
-        ),
-        (
-            "cauce_ingest_segment_seconds",
-            "Length of a stream's newest segment that a key frame ended",
-        ),
-        (
             "cauce_archive_backlog_bytes",
             "Bytes waiting for the store, all streams",
         ),

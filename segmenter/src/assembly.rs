@@ -9,10 +9,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::aac::AacError;
-use crate::avc::ParameterSets;
 use crate::cut::Cutter;
 use crate::input::{AudioInput, VideoInput};
-use crate::segment::{Config, Notice, Output, Refusal, Resume, Tracks};
+use crate::segment::{Config, Idr, Notice, Output, Refusal, Resume, Tracks};
 use crate::timeline::{Medium, Placed, Timeline};
 use crate::writer::{Picture, Writer};
 
@@ -46,7 +45,8 @@ struct Open {
     discontinuity: bool,
     independent: bool,
     pictures: u32,
-    idr: Option<(Bytes, usize, ParameterSets)>,
+    keyframes: u32,
+    idr: Option<Idr>,
     told_clamp: bool,
 }
 
@@ -125,7 +125,7 @@ impl Assembly {
         let held = self.held.as_ref().map_or(0, |held| held.data.len());
         let idr = self.open.as_ref().and_then(|open| open.idr.as_ref());
         let early: usize = self.early.iter().map(|(_, raw)| raw.len()).sum();
-        self.writer.len() + held + idr.map_or(0, |(data, ..)| data.len()) + early
+        self.writer.len() + held + idr.map_or(0, |idr| idr.data.len()) + early
     }
 
     /// Learns the composition times of the pictures that come first.
@@ -308,7 +308,12 @@ impl Assembly {
         self.writer.picture(picture, sets, open.pictures == 0);
         open.pictures = open.pictures.saturating_add(1);
         if picture.idr {
-            open.idr = Some((picture.data.clone(), picture.length_bytes, sets.clone()));
+            open.keyframes = open.keyframes.saturating_add(1);
+            open.idr = Some(Idr {
+                data: picture.data.clone(),
+                length_bytes: picture.length_bytes,
+                sets: sets.clone(),
+            });
         }
     }
 

@@ -18,5 +18,6 @@ mod writer;
 
 pub use flv::{Tag, TagKind};
 pub use segment::{
-    AudioTrack, Config, Notice, Output, Refusal, Resume, Segment, Segmenter, Tracks, VideoTrack,
+    AudioTrack, Config, Idr, Notice, Output, Refusal, Resume, Segment, Segmenter, Tracks,
+    VideoTrack,
 };

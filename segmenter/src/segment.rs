@@ -5,8 +5,10 @@ use bytes::Bytes;
 
 use crate::aac::{AacConfig, AacError};
 use crate::assembly::Assembly;
+use crate::avc::ParameterSets;
 use crate::payload::{self, Audio, Unusable, Video};
 use crate::timeline::Medium;
+use crate::writer::annex_b;
 use crate::{Tag, TagKind};
 
 /// Limits and aims of one segmenter, all in media time.
@@ -50,10 +52,28 @@ pub struct Segment {
     pub start_ms: i64,
     /// EXT-X-TARGETDURATION of the stream, fixed by its first segment.
     pub target_duration_s: u32,
-    /// The newest IDR in it as an Annex B access unit (SPS, PPS, slices): what a thumbnail needs.
-    pub idr: Option<Bytes>,
+    /// The newest IDR in it: what a thumbnail needs.
+    pub idr: Option<Idr>,
     /// Coded pictures in it.
     pub pictures: u32,
+    /// IDRs among them.
+    pub keyframes: u32,
+}
+
+/// An IDR with the parameter sets that were in force. It shares the tag's payload; only
+/// [`Idr::annex_b`] copies.
+#[derive(Clone, Debug)]
+pub struct Idr {
+    pub(crate) data: Bytes,
+    pub(crate) length_bytes: usize,
+    pub(crate) sets: ParameterSets,
+}
+
+impl Idr {
+    /// The access unit in Annex B: SPS, PPS, slices.
+    pub fn annex_b(&self) -> Bytes {
+        annex_b(&self.data, self.length_bytes, &self.sets)
+    }
 }
 
 /// The tracks of a session as its sequence headers told them.

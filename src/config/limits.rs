@@ -42,6 +42,8 @@ pub struct Limits {
     pub http_header_timeout: Duration,
     /// A write that makes no progress for so long ends the connection [30 s].
     pub http_write_timeout: Duration,
+    /// Rest between two requests of a connection [75 s]: a player asks every target duration.
+    pub http_idle_timeout: Duration,
     /// Bytes queued for storage, a stream [64 MiB].
     pub archive_bytes: u64,
     /// One attempt to write an object [10 s].
@@ -77,6 +79,7 @@ impl Default for Limits {
             http_header_bytes: 16 * KIB,
             http_header_timeout: Duration::from_secs(10),
             http_write_timeout: Duration::from_secs(30),
+            http_idle_timeout: Duration::from_secs(75),
             archive_bytes: 64 * MIB as u64,
             store_deadline: Duration::from_secs(10),
             store_reads: 32,

@@ -182,6 +182,8 @@ keys! {
         v.duration(ms(100)..=m(10));
     Used "limits.http_write_timeout" |c, v| c.limits.http_write_timeout,
         v.duration(ms(100)..=m(10));
+    Used "limits.http_idle_timeout" |c, v| c.limits.http_idle_timeout,
+        v.duration(ms(100)..=m(60));
     Used "limits.archive_bytes" |c, v| c.limits.archive_bytes, v.size(64 * KIB..=TIB);
     Used "limits.store_deadline" |c, v| c.limits.store_deadline, v.duration(ms(100)..=m(10));
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);

@@ -23,6 +23,7 @@ fn segment(duration_90k: u64, body: &[&'static [u8]]) -> Segment {
         target_duration_s: 2,
         idr: None,
         pictures: 50,
+        keyframes: 1,
     }
 }
 

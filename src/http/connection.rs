@@ -43,7 +43,7 @@ pub async fn serve<S>(
     let limits = &server.state.config.limits;
     let activity = Activity::new(Patience {
         head: limits.http_header_timeout,
-        idle: super::IDLE,
+        idle: limits.http_idle_timeout,
         write: limits.http_write_timeout,
     });
     let socket = TokioIo::new(Socket::new(stream, activity.clone()));

@@ -38,8 +38,6 @@ use crate::{
     name::Rendition,
 };
 
-/// Rest between two requests of a connection. A player asks every target duration, at most 10 s.
-const IDLE: Duration = Duration::from_secs(75);
 /// An answer that took longer to begin is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -137,7 +135,9 @@ impl Server {
             Route::Version => probe::version(),
             Route::Metrics => {
                 let address = client::address(peer.ip(), headers, &config.http.trusted_proxies);
-                probe::metrics(address, &config.metrics_allow, || metrics.render())
+                probe::metrics(address, &config.metrics_allow, || {
+                    metrics.render() + &live.ingest_metrics()
+                })
             }
             Route::Home => reply::file(&assets::HOME, headers),
             Route::Watch(_) => reply::file(&assets::WATCH, headers),

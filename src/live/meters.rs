@@ -1,37 +1,12 @@
-//! The names of what `live` counts. It does not know who reads them. Gauges labelled by stream end
-//! at zero with the stream; everything else has no label, so that series do not grow with streams.
+//! The names of what `live` counts. It does not know who reads them. None of it has a stream's
+//! name, so that series do not grow with streams: see `gauges.rs` for what does.
 
 use metrics::{counter, gauge};
-
-use super::snapshot::bps;
 
 /// A segment was listed.
 pub(super) fn segment(bytes: u64) {
     counter!("cauce_segments_total").increment(1);
     counter!("cauce_segment_bytes_total").increment(bytes);
-}
-
-/// What a stream's newest segment says of its encoder.
-pub(super) fn ingest(stream: &str, bytes: u64, duration_90k: u64, pictures: u32, keyframe: bool) {
-    let seconds = duration_90k as f64 / 90_000.0;
-    let label = stream.to_owned();
-    gauge!("cauce_ingest_bitrate_bps", "stream" => label.clone())
-        .set(bps(bytes, duration_90k) as f64);
-    gauge!("cauce_ingest_fps", "stream" => label.clone()).set(f64::from(pictures) / seconds);
-    if keyframe {
-        gauge!("cauce_ingest_segment_seconds", "stream" => label).set(seconds);
-    }
-}
-
-/// A stream has no publisher any more.
-pub(super) fn ingest_over(stream: &str) {
-    for name in [
-        "cauce_ingest_bitrate_bps",
-        "cauce_ingest_fps",
-        "cauce_ingest_segment_seconds",
-    ] {
-        gauge!(name, "stream" => stream.to_owned()).set(0.0);
-    }
 }
 
 /// A tag was dropped by the segmenter.

@@ -3,6 +3,7 @@
 
 mod archive;
 mod claim;
+mod gauges;
 mod layout;
 mod lifecycle;
 mod memory;
@@ -43,6 +44,7 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 use archive::Health;
+use gauges::Gauges;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
 use stream::{Common, Stream};
@@ -196,6 +198,7 @@ impl Live {
             events: broadcast::Sender::new(EVENTS),
             draining: AtomicBool::new(false),
             origin: Instant::now(),
+            gauges: Gauges::default(),
             thumbnails: Arc::new(Semaphore::new(THUMBNAILS)),
             config,
             store,
@@ -209,6 +212,11 @@ impl Live {
         meters::streams(inner.streams().len());
         tokio::spawn(lifecycle::keep_swept(Arc::downgrade(&inner)));
         Ok(Self { inner })
+    }
+
+    /// What each encoder sends now, in Prometheus' text format.
+    pub fn ingest_metrics(&self) -> String {
+        self.inner.common.gauges.render()
     }
 
     /// Claims `uid` for a publisher (rule 26). The caller has checked the key.

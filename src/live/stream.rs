@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use segmenter::{
-    Notice, Output, Resume, Segment, Segmenter,
+    Idr, Notice, Output, Resume, Segment, Segmenter,
     segment::{Tracks, VideoTrack},
 };
 use storage::Store;
@@ -25,6 +25,7 @@ use super::{
     Peer, Refused, Rendered, Served, Snapshot,
     archive::{Archive, Fate, Health, Setup},
     claim::Takeovers,
+    gauges::Gauges,
     layout,
     memory::{Id, Memory},
     meters,
@@ -52,6 +53,8 @@ pub(super) struct Common {
     pub draining: AtomicBool,
     /// Where [`Common::now`] counts from.
     pub origin: Instant,
+    /// What each encoder sends now.
+    pub gauges: Gauges,
     /// Thumbnails made at once.
     pub thumbnails: Arc<Semaphore>,
 }
@@ -284,13 +287,7 @@ impl Stream {
         self.publish(ingest);
         self.counters.send_replace(ingest.window.counters());
         meters::segment(bytes);
-        meters::ingest(
-            self.uid.as_str(),
-            bytes,
-            segment.duration_90k,
-            segment.pictures,
-            segment.idr.is_some(),
-        );
+        self.common.gauges.set(&self.uid, segment);
         tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
             discontinuity = segment.discontinuity, "segment listed");
         self.picture(ingest, segment);
@@ -368,8 +365,9 @@ impl Stream {
         };
         let idr = segment
             .idr
-            .clone()
-            .filter(|_| !ingest.tracks.video.as_ref().is_some_and(too_big));
+            .as_ref()
+            .filter(|_| !ingest.tracks.video.as_ref().is_some_and(too_big))
+            .map(Idr::annex_b);
         let stream = Arc::clone(self);
         tokio::spawn(async move {
             stream.make_thumbnail(idr).await;
@@ -411,7 +409,7 @@ impl Stream {
                 connection = session.peer.connection, reason = ?reason, "session over");
             session.evict.send_replace(reason);
         }
-        meters::ingest_over(self.uid.as_str());
+        self.common.gauges.remove(&self.uid);
     }
 }
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use super::{Assembly, Open, Opening, VIDEO_OVERDUE_90K};
 use crate::input::AudioInput;
 use crate::segment::{Notice, Output, Resume, Segment, Tracks};
-use crate::writer::annex_b;
 
 impl Assembly {
     pub(super) fn open(&mut self, start_90k: i64, at_ms: i64, opening: Opening) {
@@ -50,6 +49,7 @@ impl Assembly {
             discontinuity: std::mem::take(&mut self.discontinuity),
             independent,
             pictures: 0,
+            keyframes: 0,
             idr: None,
             told_clamp: false,
         });
@@ -73,10 +73,9 @@ impl Assembly {
             independent: open.independent,
             start_ms: open.start_ms,
             target_duration_s,
-            idr: open
-                .idr
-                .map(|(data, length_bytes, sets)| annex_b(&data, length_bytes, &sets)),
+            idr: open.idr,
             pictures: open.pictures,
+            keyframes: open.keyframes,
         }));
     }
 

@@ -116,7 +116,7 @@ fn parameter_sets_inside_pictures() {
         [1],
         "a change at an IDR is a changed header"
     );
-    let thumbnail = run.segments[1].idr.clone().unwrap();
+    let thumbnail = run.segments[1].idr.as_ref().unwrap().annex_b();
     assert_eq!(nals(&thumbnail), [SPS.to_vec(), PPS.to_vec(), idr]);
 }
 
