@@ -1,3 +1,5 @@
+//! Tests of the chunk layer, with rml_rtmp as a second opinion. They do not know sessions.
+
 use super::*;
 use proptest::prelude::*;
 use rml_rtmp::{

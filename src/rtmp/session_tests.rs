@@ -1,3 +1,5 @@
+//! Tests of the publish session: walks of known encoders and hostile input. They do not know sockets.
+
 use super::*;
 use crate::rtmp::amf0::Decoded;
 use bytes::Bytes;

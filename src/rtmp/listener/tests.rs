@@ -1,3 +1,5 @@
+//! Tests of the listener over real sockets. They do not know segments.
+
 use super::*;
 use crate::{error::Kind, rtmp::client};
 use std::net::SocketAddr;
