@@ -1,6 +1,8 @@
 //! The segmenter: a state machine that is pushed tags and polled for finished segments. It does
 //! not know sequence numbers, names, wall clocks or playlists: those belong to whoever lists.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::aac::{AacConfig, AacError};
@@ -83,6 +85,26 @@ pub struct Tracks {
     pub video: Option<VideoTrack>,
     /// AAC, once its AudioSpecificConfig came.
     pub audio: Option<AudioTrack>,
+}
+
+impl fmt::Display for Tracks {
+    /// As an operator reads it: `avc1.64001f 1280x720 30.00 fps, mp4a.40.2 48000 Hz`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(video) = &self.video {
+            write!(f, "{} {}x{}", video.codec, video.width, video.height)?;
+            if let Some(fps) = video.fps {
+                write!(f, " {fps:.2} fps")?;
+            }
+        }
+        if let Some(audio) = &self.audio {
+            let comma = if self.video.is_some() { ", " } else { "" };
+            write!(f, "{comma}{} {} Hz", audio.codec, audio.sample_rate)?;
+        }
+        if *self == Self::default() {
+            f.write_str("nothing")?;
+        }
+        Ok(())
+    }
 }
 
 /// H.264 as its SPS tells it.
@@ -352,5 +374,30 @@ impl Segmenter {
     /// Bytes held by the open segment and anything buffered before it.
     pub fn open_bytes(&self) -> usize {
         self.assembly.open_bytes() + self.start.as_ref().map_or(0, |start| start.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_are_told_in_one_line() {
+        let mut tracks = Tracks::default();
+        assert_eq!(tracks.to_string(), "nothing");
+        tracks.audio = Some(AudioTrack {
+            sample_rate: 44_100,
+            channel_configuration: 2,
+            codec: "mp4a.40.2".into(),
+        });
+        assert_eq!(tracks.to_string(), "mp4a.40.2 44100 Hz");
+        tracks.video = Some(VideoTrack {
+            width: 1280,
+            height: 720,
+            fps: Some(30_000.0 / 1001.0),
+            codec: "avc1.64001f".into(),
+        });
+        let line = "avc1.64001f 1280x720 29.97 fps, mp4a.40.2 44100 Hz";
+        assert_eq!(tracks.to_string(), line);
     }
 }

@@ -194,7 +194,7 @@ impl Stream {
         while let Some(output) = session.segmenter.poll() {
             match output {
                 Output::Tracks(tracks) => {
-                    tracing::info!(stream = %self.uid, session = session.id.as_str(), ?tracks, "tracks");
+                    tracing::info!(stream = %self.uid, session = session.id.as_str(), "sends {tracks}");
                     ingest.tracks = tracks;
                     ingest.counted_fps = None;
                 }
