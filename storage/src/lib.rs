@@ -7,6 +7,7 @@ pub mod fault;
 pub mod key;
 pub mod memory;
 mod order;
+pub mod s3;
 #[cfg(test)]
 mod tests;
 

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::OwnedMutexGuard;
+
 use crate::Key;
 
 /// Writes under way, by key.
@@ -17,7 +19,16 @@ pub(crate) struct Order {
 #[derive(Default)]
 struct Writes {
     begun: u64,
-    keys: HashMap<Key, Arc<Mutex<u64>>>,
+    keys: HashMap<Key, Arc<Slot>>,
+}
+
+/// One key.
+#[derive(Default)]
+struct Slot {
+    /// Number of the newest write that took effect.
+    newest: Mutex<u64>,
+    /// Held during a write that takes time.
+    busy: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// One write's place in the order of its key.
@@ -25,8 +36,7 @@ pub(crate) struct Turn {
     order: Arc<Order>,
     key: Key,
     number: u64,
-    /// Number of the newest write that took effect.
-    newest: Arc<Mutex<u64>>,
+    slot: Arc<Slot>,
 }
 
 impl Order {
@@ -34,11 +44,11 @@ impl Order {
     pub(crate) fn begin(self: &Arc<Self>, key: &Key) -> Turn {
         let mut writes = lock(&self.writes);
         writes.begun += 1;
-        let newest = writes.keys.entry(key.clone()).or_default();
+        let slot = writes.keys.entry(key.clone()).or_default();
         Turn {
             order: Arc::clone(self),
             key: key.clone(),
-            newest: Arc::clone(newest),
+            slot: Arc::clone(slot),
             number: writes.begun,
         }
     }
@@ -48,7 +58,7 @@ impl Turn {
     /// Runs `write` unless a later write has taken effect already; then `None`, and the outcome is
     /// as if this one had been replaced at once.
     pub(crate) fn take<T, E>(&self, write: impl FnOnce() -> Result<T, E>) -> Result<Option<T>, E> {
-        let mut newest = lock(&self.newest);
+        let mut newest = lock(&self.slot.newest);
         if *newest > self.number {
             return Ok(None);
         }
@@ -56,13 +66,26 @@ impl Turn {
         *newest = self.number;
         Ok(Some(done))
     }
+
+    /// For a write that takes time: waits until no other write to the key is under way. `None` when
+    /// a later one has taken effect already; else the key is this write's until the guard is gone.
+    pub(crate) async fn alone(&self) -> Option<OwnedMutexGuard<()>> {
+        let guard = Arc::clone(&self.slot.busy).lock_owned().await;
+        (*lock(&self.slot.newest) < self.number).then_some(guard)
+    }
+
+    /// Notes that the write took effect.
+    pub(crate) fn done(&self) {
+        let mut newest = lock(&self.slot.newest);
+        *newest = self.number.max(*newest);
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut writes = lock(&self.order.writes);
         // The map's and this turn's own reference: nobody else is writing to the key.
-        if Arc::strong_count(&self.newest) <= 2 {
+        if Arc::strong_count(&self.slot) <= 2 {
             writes.keys.remove(&self.key);
         }
     }
@@ -85,6 +108,20 @@ mod tests {
         assert_eq!(first.take(|| Ok::<_, ()>(1)), Ok(None));
         drop((first, second));
         assert!(lock(&order.writes).keys.is_empty());
+    }
+
+    #[tokio::test]
+    async fn writes_that_take_time_are_one_at_a_time_and_the_late_one_is_left_out() {
+        let order = Arc::new(Order::default());
+        let key = Key::new("k").unwrap();
+        let (first, second) = (order.begin(&key), order.begin(&key));
+        let alone = second.alone().await.unwrap();
+        let mut waits = std::pin::pin!(first.alone());
+        let now = tokio::time::timeout(std::time::Duration::ZERO, &mut waits).await;
+        assert!(now.is_err(), "the key is taken");
+        second.done();
+        drop(alone);
+        assert!(waits.await.is_none());
     }
 
     #[test]
