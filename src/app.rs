@@ -1,5 +1,6 @@
 //! Composition root: the only file that knows every part. It does not know what any of them does.
 
+mod bucket;
 mod demo;
 mod parts;
 mod readiness;
@@ -95,7 +96,7 @@ impl App {
         let metrics = telemetry::metrics()?;
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
-        let store = open_store(&config)?;
+        let store = open_store(&config).await?;
         let live = Live::start(config.clone(), store, db.clone()).await?;
         let auth = Auth::new(db.clone(), secret.clone());
 
@@ -169,8 +170,8 @@ impl App {
 /// Opens the store that `storage.backend` names.
 ///
 /// # Errors
-/// [`Kind::Unavailable`], naming the key and the path.
-pub fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+/// [`Kind::Unavailable`], naming the key and the path or bucket.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     match config.storage.backend {
         Backend::Memory => Ok(Arc::new(Memory::new(config.limits.memory_budget))),
         Backend::Disk => {
@@ -181,6 +182,7 @@ pub fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
             })?;
             Ok(Arc::new(disk))
         }
+        Backend::S3 => bucket::open(config).await,
     }
 }
 
@@ -252,14 +254,14 @@ mod tests {
         assert!(error.to_string().starts_with(expected), "{error}");
     }
 
-    #[test]
-    fn an_unusable_root_is_told_by_its_key() {
+    #[tokio::test]
+    async fn an_unusable_root_is_told_by_its_key() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
         let mut config = Config::default();
         config.storage.disk_root = file.join("media");
-        let error = open_store(&config).err().unwrap();
+        let error = open_store(&config).await.err().unwrap();
         assert!(
             error.to_string().starts_with("storage.disk.root: "),
             "{error}"

@@ -6,14 +6,16 @@ mod later;
 mod limits;
 mod load;
 mod network;
+mod s3;
 mod schema;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use later::{Chat, Hidden, Hub, Questions, RtmpTls, S3, Slate, SlateMode, Smtp, Tls, Voice};
+pub use later::{Chat, Hidden, Hub, Questions, RtmpTls, Slate, SlateMode, Smtp, Tls, Voice};
 pub use limits::Limits;
 pub use network::Network;
+pub use s3::S3;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +156,8 @@ pub enum Backend {
     Disk,
     /// Process memory, within `limits.memory_budget`; gone after a restart.
     Memory,
+    /// A bucket, `storage.s3.*`.
+    S3,
 }
 
 /// Logins and secrets.

@@ -56,7 +56,7 @@ async fn database(config: &Config) -> Result<String> {
 
 /// Puts, gets and deletes an object of its own.
 async fn storage(config: &Config) -> Result<String> {
-    let store = app::open_store(config)?;
+    let store = app::open_store(config).await?;
     match probe(store.as_ref()).await {
         Ok(()) => Ok(format!("{:?}", config.storage.backend).to_lowercase()),
         Err(error) if !config.storage.required => {

@@ -56,27 +56,6 @@ pub enum SlateMode {
     File,
 }
 
-/// `storage.s3`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct S3 {
-    /// Another vendor's endpoint URL.
-    pub endpoint: Option<String>,
-    /// Bucket.
-    pub bucket: Option<String>,
-    /// Region.
-    pub region: Option<String>,
-    /// Put before every key.
-    pub prefix: Option<String>,
-    /// The bucket in the path, not in the host name.
-    pub force_path_style: bool,
-    /// Access key id.
-    pub access_key_id: Option<Hidden>,
-    /// Secret access key.
-    pub secret_access_key: Option<Hidden>,
-    /// Where viewers fetch stored objects.
-    pub public_base_url: Option<String>,
-}
-
 /// Outgoing mail.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Smtp {

@@ -163,6 +163,16 @@ fn check(config: &Config) -> Result<()> {
             show_size(limits.rtmp_message_bytes as u64)
         ),
     )?;
+    let s3 = &config.storage.s3;
+    must(
+        config.storage.backend != Backend::S3 || s3.bucket.is_some(),
+        "storage.s3.bucket: expected a bucket's name with storage.backend = \"s3\"".into(),
+    )?;
+    must(
+        s3.access_key_id.is_some() == s3.secret_access_key.is_some(),
+        "storage.s3.access_key_id: expected together with storage.s3.secret_access_key, or neither"
+            .into(),
+    )?;
     // A free port is a different one each time: only fixed ports can collide.
     must(
         config.http.listen != config.rtmp.listen || config.http.listen.port() == 0,

@@ -102,23 +102,24 @@ keys! {
     Refused "slate.file" |c, v| c.slate.file, v.optional(Value::path);
     Unused "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
 
-    Used "storage.backend" |c, v| c.storage.backend, backend(v);
+    Used "storage.backend" |c, v| c.storage.backend,
+        v.choice(&[("disk", Backend::Disk), ("memory", Backend::Memory), ("s3", Backend::S3)]);
     Used "storage.required" |c, v| c.storage.required, v.switch();
     Used "storage.list_deadline" |c, v| c.storage.list_deadline, v.duration(s(0)..=s(10));
     Used "storage.recordings_retention" |c, v| c.storage.recordings_retention,
         v.duration(s(0)..=d(36_500));
     Used "storage.disk.root" |c, v| c.storage.disk_root, v.path();
-    Refused "storage.s3.endpoint" |c, v| c.storage.s3.endpoint, v.optional(|v| v.url(HTTP));
-    Refused "storage.s3.bucket" |c, v| c.storage.s3.bucket, v.optional(Value::text);
-    Refused "storage.s3.region" |c, v| c.storage.s3.region, v.optional(Value::text);
-    Refused "storage.s3.prefix" |c, v| c.storage.s3.prefix, v.optional(Value::text);
-    Refused "storage.s3.force_path_style" |c, v| c.storage.s3.force_path_style, v.switch();
-    Refused "storage.s3.access_key_id" |c, v| c.storage.s3.access_key_id,
+    Used "storage.s3.endpoint" |c, v| c.storage.s3.endpoint, v.optional(|v| v.url(HTTP));
+    Used "storage.s3.bucket" |c, v| c.storage.s3.bucket, v.optional(Value::text);
+    Used "storage.s3.region" |c, v| c.storage.s3.region, v.optional(Value::text);
+    Used "storage.s3.prefix" |c, v| c.storage.s3.prefix, v.optional(Value::key_prefix);
+    Used "storage.s3.force_path_style" |c, v| c.storage.s3.force_path_style, v.switch();
+    Used "storage.s3.access_key_id" |c, v| c.storage.s3.access_key_id,
         v.optional(Value::hidden);
-    Refused "storage.s3.secret_access_key" |c, v| c.storage.s3.secret_access_key,
+    Used "storage.s3.secret_access_key" |c, v| c.storage.s3.secret_access_key,
         v.optional(Value::hidden);
-    Refused "storage.s3.public_base_url" |c, v| c.storage.s3.public_base_url,
-        v.optional(|v| v.url(HTTP));
+    Used "storage.s3.public_base_url" |c, v| c.storage.s3.public_base_url,
+        v.optional(|v| v.base_url(HTTP));
 
     Used "database.path" |c, v| c.database_path, v.path();
 
@@ -189,12 +190,4 @@ keys! {
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
     Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
     Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
-}
-
-/// `"s3"` is a choice of the contract that this version cannot make.
-fn backend(value: &Value) -> Parsed<Backend> {
-    if matches!(value, Value::Text(text) if text == "s3") {
-        return Err("not available in this version, use \"disk\" or \"memory\"".into());
-    }
-    value.choice(&[("disk", Backend::Disk), ("memory", Backend::Memory)])
 }

@@ -234,9 +234,6 @@ fn defaults_follow_the_keys_they_owe() {
 #[test]
 fn what_is_not_built_is_refused_and_named() {
     for (key, value) in [
-        ("storage.backend", "s3"),
-        ("storage.s3.bucket", "b"),
-        ("storage.s3.force_path_style", "true"),
         ("http.tls.cert", "c.pem"),
         ("rtmp.tls.listen", "0.0.0.0:1936"),
         ("slate.mode", "file"),
@@ -263,6 +260,18 @@ fn what_only_tunes_an_absent_feature_is_kept_and_warned_of() {
     );
     let small = "storage.backend = \"memory\"\nlimits.memory_budget = \"2MiB\"";
     assert_eq!(load(small, &[]).unwrap().warnings.len(), 1);
+}
+
+#[test]
+fn a_bucket_needs_a_name_and_a_key_its_secret() {
+    let error = |text: &str| load(text, &[]).unwrap_err().to_string();
+    assert!(error("storage.backend = \"s3\"").contains("storage.s3.bucket"));
+    let half = error("[storage.s3]\naccess_key_id = \"a\"");
+    assert!(half.contains("storage.s3.secret_access_key"), "{half}");
+    let whole = "[storage]\nbackend = \"s3\"\n[storage.s3]\nbucket = \"b\"\nprefix = \"/a/b/\"";
+    let config = load(whole, &[]).unwrap();
+    assert_eq!(config.storage.backend, Backend::S3);
+    assert_eq!(config.storage.s3.prefix.as_deref(), Some("a/b"));
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{Hidden, Network};
 
+/// Longest `storage.s3.prefix`: S3 allows keys of 1024 bytes.
+const PREFIX_BYTES: usize = 512;
+
 /// A value before its key gives it a type. Environment and flags carry text only, so that text is
 /// read as whatever the key wants.
 pub(super) enum Value {
@@ -159,6 +162,39 @@ impl Value {
         ))
     }
 
+    /// [`Value::url`] with an optional path.
+    pub(super) fn base_url(&self, schemes: &[&str]) -> Parsed<String> {
+        if let Self::Text(text) = self
+            && let Some((scheme, rest)) = text.split_once("://")
+        {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let path = path.trim_end_matches('/');
+            if schemes.contains(&scheme) && is_host_and_port(host) && path.split('/').all(is_plain)
+            {
+                let slash = if path.is_empty() { "" } else { "/" };
+                return Ok(format!("{scheme}://{host}{slash}{path}"));
+            }
+        }
+        expected(format!(
+            "an URL such as \"{}://media.example.org/bucket\" without query",
+            schemes.first().unwrap_or(&"http")
+        ))
+    }
+
+    /// Parts of an object's key, joined by slashes; slashes at the ends are dropped.
+    pub(super) fn key_prefix(&self) -> Parsed<String> {
+        if let Self::Text(text) = self {
+            let prefix = text.trim_matches('/');
+            let fits = |part: &str| !part.is_empty() && !part.starts_with('.') && is_plain(part);
+            if prefix.len() <= PREFIX_BYTES && prefix.split('/').all(fits) {
+                return Ok(prefix.to_owned());
+            }
+        }
+        expected(
+            "parts of letters, digits, '_', '.' and '-' joined by slashes, such as \"live/one\"",
+        )
+    }
+
     pub(super) fn list(&self) -> Parsed<Vec<String>> {
         match self {
             Self::List(items) => Ok(items.clone()),
@@ -207,6 +243,13 @@ impl Value {
             ),
         }
     }
+}
+
+/// A part of a path that means the same escaped or not; empty is one too.
+fn is_plain(part: &str) -> bool {
+    let is_dots = part == "." || part == "..";
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'~');
+    !is_dots && part.bytes().all(plain)
 }
 
 fn digits(text: &str) -> Option<u64> {
@@ -391,6 +434,32 @@ mod tests {
             "http://a//",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn base_urls_may_have_a_path() {
+        let parse = |t: &str| text(t).base_url(&["http", "https"]);
+        assert_eq!(parse("https://a.example/"), Ok("https://a.example".into()));
+        let path = "http://[::1]:9000/bucket/x-1";
+        assert_eq!(parse(&format!("{path}/")), Ok(path.into()));
+        for bad in [
+            "a",
+            "http://",
+            "ftp://a/b",
+            "http://a/b?c",
+            "http://a/../b",
+            "http://a/b c",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_parts_of_keys() {
+        assert_eq!(text("/a/b.c/").key_prefix(), Ok("a/b.c".into()));
+        for bad in ["", "/", "a//b", "../a", ".a", "a b", &"a".repeat(600)] {
+            assert!(text(bad).key_prefix().is_err(), "{bad}");
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::meters;
+use super::{meters, stored};
 use crate::name::SegmentName;
 
 /// First wait after a failed write; it doubles.
@@ -52,11 +52,12 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn well(&self) {
+    /// The store answered as it should.
+    pub(super) fn well(&self) {
         *self.state() = State::default();
     }
 
-    fn failed(&self, text: String, full: bool) {
+    pub(super) fn failed(&self, text: String, full: bool) {
         let mut state = self.state();
         state.trouble = Some(text);
         state.full_at = full.then(Instant::now);
@@ -105,6 +106,8 @@ pub(super) struct Setup {
     pub limit_bytes: u64,
     /// `limits.store_deadline`.
     pub deadline: Duration,
+    /// Where viewers fetch stored objects.
+    pub base: stored::Base,
     pub on_fate: OnFate,
     pub make_room: MakeRoom,
 }
@@ -113,6 +116,8 @@ enum Work {
     Segment(SegmentName, Option<oneshot::Sender<()>>),
     /// Replaced while it waits by a newer object of the same key.
     Latest,
+    /// The same; written with what the store has then.
+    Playlist,
     Delete(Vec<Key>),
 }
 
@@ -139,6 +144,8 @@ struct Queue {
 struct Inner {
     setup: Setup,
     queue: Mutex<Queue>,
+    /// Behind the newest segment that was abandoned; 0 when none was.
+    lost: AtomicU64,
     changed: Notify,
     idle: Notify,
 }
@@ -154,6 +161,7 @@ impl Archive {
         let inner = Arc::new(Inner {
             setup,
             queue: Mutex::default(),
+            lost: AtomicU64::new(0),
             changed: Notify::new(),
             idle: Notify::new(),
         });
@@ -174,8 +182,13 @@ impl Archive {
         waits
     }
 
-    /// Queues an object of which only the newest counts; it is stored after the segments queued
-    /// before it (media rule 29).
+    /// Queues a playlist of which only the newest counts. It is stored after the segments queued
+    /// before it, without those that were abandoned (media rule 29), and before every delete.
+    pub(super) fn playlist(&self, key: Key, text: Bytes, meta: Meta) {
+        self.add(Work::Playlist, Some(key), Arc::new([text]), meta);
+    }
+
+    /// Queues an object of which only the newest counts.
     pub(super) fn latest(&self, key: Key, body: Bytes, meta: Meta) {
         self.add(Work::Latest, Some(key), Arc::new([body]), meta);
     }
@@ -208,6 +221,11 @@ impl Archive {
             queue.next_number += 1;
             let number = queue.next_number;
             let mut dropped = queue.displace(&work, key.as_ref());
+            // What the stored playlist lists may go only when a newer one is stored.
+            let deletes = match work {
+                Work::Playlist => queue.take_deletes(),
+                _ => Vec::new(),
+            };
             queue.bytes += bytes;
             queue.jobs.push_back(Job {
                 number,
@@ -217,6 +235,10 @@ impl Archive {
                 meta,
                 bytes,
             });
+            for job in deletes {
+                queue.bytes += job.bytes;
+                queue.jobs.push_back(job);
+            }
             dropped.extend(queue.overflow(self.inner.setup.limit_bytes));
             dropped
         };
@@ -250,12 +272,12 @@ impl Drop for Archive {
 impl Queue {
     /// Takes out what a new job makes pointless.
     fn displace(&mut self, work: &Work, key: Option<&Key>) -> Vec<Job> {
-        if !matches!(work, Work::Latest) {
+        if !matches!(work, Work::Latest | Work::Playlist) {
             return Vec::new();
         }
         let working = self.working;
         self.take(|job| {
-            matches!(job.work, Work::Latest)
+            matches!(job.work, Work::Latest | Work::Playlist)
                 && job.key.as_ref() == key
                 && Some(job.number) != working
         })
@@ -320,6 +342,7 @@ impl Inner {
         if let Work::Segment(name, _) = job.work {
             tracing::warn!(stream = %self.setup.stream, session = name.session.as_str(), segment = %name,
                 "segment dropped from the archive queue: storage does not keep up");
+            self.lost.fetch_max(name.sequence + 1, Ordering::Relaxed);
             meters::abandoned();
             (self.setup.on_fate)(&name, Fate::Abandoned);
         }
@@ -333,6 +356,7 @@ impl Inner {
                 if let Some(job) = queue.jobs.front() {
                     let attempt = match (&job.work, &job.key) {
                         (Work::Delete(keys), _) => Attempt::Delete(keys.clone()),
+                        (Work::Playlist, Some(key)) => self.stored_playlist(key, job),
                         (_, Some(key)) => {
                             Attempt::Put(key.clone(), Arc::clone(&job.body), job.meta, job.bytes)
                         }
@@ -349,6 +373,17 @@ impl Inner {
                 }
             }
             self.changed.notified().await;
+        }
+    }
+
+    /// Its segments are stored or abandoned by now: they were queued before it.
+    fn stored_playlist(&self, key: &Key, job: &Job) -> Attempt {
+        let lost = self.lost.load(Ordering::Relaxed).checked_sub(1);
+        let base = &self.setup.base;
+        let text = job.body.first();
+        match text.and_then(|text| stored::publish(text, key.as_str(), lost, base)) {
+            Some(text) => Attempt::Put(key.clone(), Arc::new([text]), job.meta, job.bytes),
+            None => Attempt::Delete(Vec::new()),
         }
     }
 
@@ -382,9 +417,17 @@ impl Inner {
                 // Whoever lists it may have stopped waiting at the deadline.
                 let _ = waits.map(|waits| waits.send(()));
             }
-            Work::Latest | Work::Delete(_) => {}
+            Work::Latest | Work::Playlist | Work::Delete(_) => {}
         }
     }
+}
+
+/// Before the attempt after so many failures: doubles, and a random part of half of it is left out,
+/// so that streams do not come back all at once.
+fn wait(failures: u32) -> Duration {
+    let whole = (RETRY * 2u32.saturating_pow(failures.min(16) - 1)).min(RETRY_MAX);
+    let random = getrandom::u32().unwrap_or(0);
+    whole - whole.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
 async fn run(inner: Arc<Inner>) {
@@ -417,8 +460,7 @@ async fn run(inner: Arc<Inner>) {
             inner.done(number, false);
             continue;
         }
-        let wait = RETRY * 2u32.saturating_pow(failures.min(16) - 1);
-        tokio::time::sleep(wait.min(RETRY_MAX)).await;
+        tokio::time::sleep(wait(failures)).await;
     }
 }
 
@@ -452,6 +494,7 @@ mod tests {
             stream: "s".into(),
             limit_bytes,
             deadline: Duration::from_secs(10),
+            base: None,
             on_fate: Box::new(move |name, fate| told.lock().unwrap().push((name.sequence, fate))),
             make_room: Box::new(|_| Vec::new()),
         });

@@ -6,8 +6,11 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use storage::{Key, Meta};
 
-use super::{Served, memory::Id, snapshot::content_tag};
-use crate::name::{SegmentName, StreamUid};
+use super::{Served, memory::Id, snapshot::content_tag, stored};
+use crate::{
+    config::{Backend, Storage},
+    name::{SegmentName, StreamUid},
+};
 
 /// Of a segment: its name is never used twice.
 pub(super) const SEGMENT: Meta = Meta {
@@ -64,6 +67,16 @@ pub(super) fn segment(uid: &StreamUid, name: &SegmentName) -> Key {
 /// The thumbnail.
 pub(super) fn thumbnail(uid: &StreamUid) -> Key {
     key(format!("{uid}/thumbnail.jpg"))
+}
+
+/// Where viewers fetch stored objects, when that is known.
+pub(super) fn public_base(storage: &Storage) -> stored::Base {
+    let url = storage.s3.public_base_url.as_ref();
+    let url = url.filter(|_| storage.backend == Backend::S3)?;
+    Some(match &storage.s3.prefix {
+        Some(prefix) => format!("{url}/{prefix}/"),
+        None => format!("{url}/"),
+    })
 }
 
 /// Segments' objects.

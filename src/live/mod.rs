@@ -13,6 +13,7 @@ mod publisher;
 mod reads;
 mod recover;
 mod snapshot;
+mod stored;
 mod stream;
 mod thumbnail;
 mod window;
@@ -184,7 +185,7 @@ impl Live {
     pub async fn start(config: Arc<Config>, store: Arc<dyn Store>, db: Db) -> Result<Self> {
         let limits = &config.limits;
         let spare = match config.storage.backend {
-            Backend::Disk => Spare::Stored,
+            Backend::Disk | Backend::S3 => Spare::Stored,
             Backend::Memory => Spare::Unlisted,
         };
         let common = Arc::new(Common {

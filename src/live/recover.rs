@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +13,7 @@ use storage::{Key, Listed};
 use super::{
     Inner, Rendered, layout,
     lifecycle::window_length,
-    orphan,
+    orphan, stored,
     stream::{Stream, wall},
     window::{Facts, Length, Restored, Window},
 };
@@ -26,6 +26,11 @@ use crate::{
 /// Added to the database's numbers when the store has nothing to compare them with: the newest
 /// segments may have been listed before their number was saved.
 const UNSAVED_SEGMENTS: u64 = 3;
+
+/// How often a store that did not answer at the start is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Objects to ask for when only the answer counts: there are none below this.
+const NOTHING: &str = "none";
 
 /// A stream's segments in the store: length and time of each.
 type Stored = HashMap<SegmentName, (u64, SystemTime)>;
@@ -71,6 +76,8 @@ async fn objects(inner: &Arc<Inner>) -> Result<BTreeMap<StreamUid, Stored>> {
                 ));
             }
             tracing::error!(error = %text, "storage could not be read: windows are lost");
+            common.health.failed(text, false);
+            tokio::spawn(await_store(Arc::downgrade(inner)));
             Vec::new()
         }
     };
@@ -94,7 +101,7 @@ async fn objects(inner: &Arc<Inner>) -> Result<BTreeMap<StreamUid, Stored>> {
 async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
     let common = &inner.common;
     let length = window_length(&common.config);
-    let playlist = text(inner, &layout::media(&row.uid)).await;
+    let playlist = stored_playlist(inner, &layout::media(&row.uid)).await;
     let mut parsed = playlist.and_then(|text| parse(&text, &stored));
     if let Some((first, entries)) = &mut parsed {
         adopt(inner, &row.uid, first.next_sequence, entries, &stored).await;
@@ -128,7 +135,7 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
                 .add(bytes, facts.duration_90k, facts.target_duration_s);
         }
         if !listed.is_empty() {
-            let multivariant = text(inner, &layout::multivariant(&row.uid)).await;
+            let multivariant = stored_playlist(inner, &layout::multivariant(&row.uid)).await;
             ingest.multivariant = multivariant.map(Rendered::new);
             stream.publish(&mut ingest);
         }
@@ -169,6 +176,28 @@ async fn adopt(
     }
     let adopted = orphan::append(entries, &last, &orphans);
     tracing::info!(stream = %uid, segments = orphans.len(), adopted, "stored after the last playlist");
+}
+
+/// Asks until the store answers, so that its recovery shows before the next publisher comes.
+async fn await_store(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(ASK_AGAIN).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let common = &inner.common;
+        let list = common.store.list(NOTHING);
+        if let Ok(Ok(_)) = tokio::time::timeout(common.config.limits.store_deadline, list).await {
+            tracing::info!("storage answers");
+            common.health.well();
+            return;
+        }
+    }
+}
+
+/// A stored playlist, with links as they are served here.
+async fn stored_playlist(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {
+    let base = layout::public_base(&inner.common.config.storage);
+    let text = text(inner, key).await?;
+    Some(stored::take_back(text, key.as_str(), &base))
 }
 
 async fn text(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {

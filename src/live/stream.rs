@@ -35,7 +35,7 @@ use super::{
     window::{Facts, Window},
 };
 use crate::{
-    config::Config,
+    config::{Backend, Config},
     db::{Counters, Db},
     event::{Change, StreamEvent},
     name::{SegmentName, SessionId, StreamUid},
@@ -232,15 +232,18 @@ impl Stream {
         }
     }
 
-    /// Lists what [`Stream::collect`] took, in order, each once the store has it or
+    /// Lists what [`Stream::collect`] took, in order, each once the disk has it or
     /// `storage.list_deadline` is over. Given up in between it goes on where it was.
     pub(super) async fn list_pending(self: &Arc<Self>, ingest: &mut Ingest) {
         while let Some(next) = ingest.pending.front_mut() {
             let stored = next.stored.get_or_insert_with(|| {
                 self.keep(&ingest.window.next_name(&next.session), &next.segment)
             });
-            let deadline = self.common.config.storage.list_deadline;
-            if !matches!(tokio::time::timeout(deadline, stored).await, Ok(Ok(()))) {
+            let storage = &self.common.config.storage;
+            let deadline = storage.list_deadline;
+            // A bucket is too far away for live to wait for it.
+            let waits = storage.backend != Backend::S3;
+            if waits && !matches!(tokio::time::timeout(deadline, stored).await, Ok(Ok(()))) {
                 meters::unprotected();
                 tracing::debug!(stream = %self.uid, "segment listed before storage had it");
             }
@@ -326,7 +329,7 @@ impl Stream {
                     Some(same) => same,
                     None => {
                         let new = Rendered::new(text);
-                        self.archive.latest(
+                        self.archive.playlist(
                             layout::multivariant(&self.uid),
                             new.plain.clone(),
                             meta,
@@ -337,7 +340,7 @@ impl Stream {
             }
         };
         self.archive
-            .latest(layout::media(&self.uid), media.plain.clone(), meta);
+            .playlist(layout::media(&self.uid), media.plain.clone(), meta);
         ingest.multivariant = Some(multivariant.clone());
         self.snapshot.send_replace(Some(Arc::new(Snapshot {
             multivariant,
@@ -423,6 +426,7 @@ fn setup(common: &Arc<Common>, uid: &StreamUid) -> Setup {
         stream: uid.to_string(),
         limit_bytes: limits.archive_bytes,
         deadline: limits.store_deadline,
+        base: layout::public_base(&common.config.storage),
         on_fate: Box::new(move |name, fate| {
             let id = (owner.clone(), name.clone());
             let mut memory = fates.memory_mut();

@@ -13,5 +13,6 @@ mod play;
 mod process;
 mod publish;
 mod refusals;
+mod s3;
 mod support;
 mod tidy;

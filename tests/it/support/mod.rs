@@ -1,6 +1,7 @@
 //! What every integration test stands on: servers, clients, clips and waits. It does not know what
 //! any one test proves.
 
+pub mod bucket;
 pub mod child;
 pub mod clip;
 pub mod count;
