@@ -76,6 +76,10 @@ impl Urls {
     pub fn playlist(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/index.m3u8", self.http)
     }
+    /// A user's photo.
+    pub fn photo(&self, name: &str) -> String {
+        format!("{}/photos/{name}", self.http)
+    }
     /// The watch page.
     pub fn watch(&self, uid: &StreamUid) -> String {
         format!("{}/watch/{uid}", self.http)

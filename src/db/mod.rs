@@ -2,6 +2,7 @@
 //! only module that names rusqlite; it does not know what the rows are for.
 
 mod accounts;
+mod credentials;
 mod open;
 mod readers;
 mod streams;
@@ -15,7 +16,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-pub use accounts::UserRow;
+pub use accounts::{NewUser, Profile, Taken, UserRow};
 
 use self::{
     readers::{Readers, closed},
