@@ -1,59 +1,31 @@
 //! Who may do what: the server's secret and stream-key hashes; accounts come later. It does not
 //! know sockets or requests.
 
+mod publish;
 mod secret;
 
+pub use publish::PublishRefusal;
 pub use secret::{KeyHash, Secret};
 
-use crate::{
-    db::{Db, Status},
-    name::{StreamKey, StreamUid},
-};
+use std::sync::Arc;
 
-/// Why a publish was refused; the text is what the encoder is shown.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishRefusal {
-    /// Unknown or malformed key.
-    #[error("unknown stream key")]
-    UnknownKey,
-    /// The stream was stopped or cancelled.
-    #[error("this stream has ended: create a new one")]
-    Ended,
-    /// The database could not be asked.
-    #[error("the server cannot check stream keys now: try again")]
-    Unavailable,
-}
+use crate::db::Db;
 
 /// Checks keys against the database.
 #[derive(Clone)]
 pub struct Auth {
     db: Db,
     secret: Secret,
+    attempts: Arc<publish::SharedAttempts>,
 }
 
 impl Auth {
     /// An authority over `db`.
     pub fn new(db: Db, secret: Secret) -> Self {
-        Self { db, secret }
-    }
-
-    /// The stream that `key` publishes to. The key is never logged: it is the whole credential.
-    ///
-    /// # Errors
-    /// The refusal the encoder is shown.
-    pub async fn authorize_publish(&self, key: &str) -> Result<StreamUid, PublishRefusal> {
-        let key = StreamKey::parse(key).ok_or(PublishRefusal::UnknownKey)?;
-        let hash = self.secret.key_hash(&key);
-        match self.db.stream_by_key(&hash).await {
-            Ok(None) => Err(PublishRefusal::UnknownKey),
-            Ok(Some(row)) => match row.status {
-                Status::Pending | Status::Live => Ok(row.uid),
-                Status::Finished | Status::Cancel => Err(PublishRefusal::Ended),
-            },
-            Err(error) => {
-                tracing::error!(%error, "a stream key could not be checked");
-                Err(PublishRefusal::Unavailable)
-            }
+        Self {
+            db,
+            secret,
+            attempts: Arc::default(),
         }
     }
 }
@@ -61,6 +33,7 @@ impl Auth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::{StreamKey, StreamUid};
 
     async fn authority(directory: &tempfile::TempDir) -> (Db, Auth, StreamUid, StreamKey) {
         let db = Db::open(&directory.path().join("t.db"), 16).unwrap();

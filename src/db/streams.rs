@@ -103,14 +103,16 @@ pub(super) fn finish(
     known(connection, uid, changed)
 }
 
+/// True when these are the first segments.
 pub(super) fn save_counters(
     connection: &Connection,
     uid: &StreamUid,
     counters: Counters,
-) -> Result<()> {
+) -> Result<bool> {
     let number = |value: u64| {
         i64::try_from(value).map_err(|error| Error::with(Kind::Internal, "a counter", error))
     };
+    let before = by_uid(connection, uid)?.map_or(0, |row| row.counters.next_sequence);
     let changed = connection.execute(
         "UPDATE streams SET
             next_sequence = max(next_sequence, :sequence),
@@ -124,11 +126,12 @@ pub(super) fn save_counters(
             ":target": counters.target_duration_s,
         },
     );
-    known(connection, uid, changed).map(drop)
+    known(connection, uid, changed)?;
+    Ok(before == 0 && counters.next_sequence > 0)
 }
 
 /// Whether a row changed; a stream that does not exist is an error.
-fn known(
+pub(super) fn known(
     connection: &Connection,
     uid: &StreamUid,
     changed: rusqlite::Result<usize>,
@@ -146,7 +149,7 @@ fn known(
     Ok(changed > 0)
 }
 
-fn asking(what: &str, error: rusqlite::Error) -> Error {
+pub(super) fn asking(what: &str, error: rusqlite::Error) -> Error {
     Error::with(Kind::Unavailable, format!("cannot look up {what}"), error)
 }
 

@@ -49,6 +49,7 @@ pub async fn serve(
         Box::pin(async move {
             let uid = auth.authorize_publish(key.as_str()).await?;
             let publisher = live.claim(&uid, peer).await?;
+            auth.confirm_publish(key.as_str(), &uid).await?;
             Ok((uid, publisher))
         })
     });
@@ -72,6 +73,8 @@ impl From<PublishRefusal> for Refusal {
         let (status, reason) = match refusal {
             PublishRefusal::UnknownKey => (PublishStatus::Denied, "key"),
             PublishRefusal::Ended => (PublishStatus::Denied, "ended"),
+            PublishRefusal::Stopped => (PublishStatus::Denied, "stopped"),
+            PublishRefusal::Banned => (PublishStatus::Denied, "banned"),
             PublishRefusal::Unavailable => (PublishStatus::Rejected, "unavailable"),
         };
         let text = refusal.to_string();
