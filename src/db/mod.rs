@@ -1,6 +1,7 @@
 //! SQLite: WAL, one writer thread with group commit, a small read pool, numbered migrations. The
 //! only module that names rusqlite; it does not know what the rows are for.
 
+mod accounts;
 mod cache;
 mod channels;
 mod details;
@@ -21,6 +22,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    accounts::UserRow,
     channels::{Channel, ChannelEdit, ChannelEdited},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
     publish::{PublishFacts, PublishTarget},
