@@ -94,6 +94,7 @@ impl From<Refused> for Refusal {
             Refused::Ended => (PublishStatus::Denied, "ended"),
             Refused::Media(_) => (PublishStatus::Rejected, "media"),
             Refused::Full(_) => (PublishStatus::Rejected, "full"),
+            Refused::KeyChanged => (PublishStatus::Rejected, "key_changed"),
             Refused::Restarting => (PublishStatus::Rejected, "restarting"),
             Refused::Unavailable => (PublishStatus::Rejected, "unavailable"),
         };
