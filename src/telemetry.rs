@@ -32,18 +32,11 @@ pub fn start_log(log: &Log) -> Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let first = match log.format {
-        LogFormat::Pretty => lines.try_init().is_ok(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init().is_ok(),
+    // Refused when a process starts a second server, as tests do: its log is there already.
+    let _ = match log.format {
+        LogFormat::Pretty => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    if first {
-        // A panic in a task is contained, but never silent, and its line looks like the others.
-        std::panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string);
-            let message = panic.payload_as_str().unwrap_or("no message");
-            tracing::error!(place, message, "panic");
-        }));
-    }
     Ok(())
 }
 

@@ -148,3 +148,56 @@ impl AudioInput {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPS: [u8; 26] = [
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x83, 0x19, 0x60,
+    ];
+
+    fn record(length_bytes: u8, pps: u8) -> Bytes {
+        let head = [1, 0x64, 0, 0x1f, length_bytes - 1, 1, 0, SPS.len() as u8];
+        [&head[..], &SPS, &[1, 0, 3, 0x68, 0xeb, pps]]
+            .concat()
+            .into()
+    }
+
+    #[test]
+    fn only_changed_parameter_sets_wait_for_the_next_idr() {
+        let mut video = VideoInput::new(&record(4, 1)).unwrap();
+        assert_eq!(video.header(&record(4, 1)), Ok(()));
+        assert_eq!(video.header(&record(2, 1)), Ok(()));
+        assert!(video.next.is_none() && video.config.length_bytes == 2);
+        assert_eq!(video.header(&record(4, 9)), Ok(()));
+        assert!(video.next.is_some() && video.config.length_bytes == 4);
+        assert!(video.adopt() && !video.adopt());
+        assert!(video.header(&Bytes::from_static(&[1, 2])).is_err());
+    }
+
+    #[test]
+    fn sets_inside_pictures_wait_or_stay() {
+        let mut video = VideoInput::new(&record(1, 1)).unwrap();
+        let within_gop = [3, 0x68, 0xeb, 5, 2, 0x41, 1];
+        let seen = video.inspect(&within_gop).unwrap();
+        assert!(seen.picture && !seen.idr && video.learn(&within_gop, seen));
+        assert!(!video.learn(&within_gop, seen) && video.next.is_none());
+        let at_idr = [3, 0x68, 0xeb, 6, 2, 0x65, 1];
+        let seen = video.inspect(&at_idr).unwrap();
+        assert!(seen.idr && !video.learn(&at_idr, seen) && video.next.is_some());
+        assert!(video.inspect(&[9, 0x41]).is_err());
+    }
+
+    #[test]
+    fn audio_parameters_wait_and_the_clock_never_goes_back() {
+        let mut audio = AudioInput::new(&Bytes::from_static(&[0x12, 0x10])).unwrap();
+        let (last, _) = audio.clock.next(90_000);
+        assert_eq!(audio.header(&Bytes::from_static(&[0x12, 0x10])), Ok(()));
+        assert!(!audio.adopt());
+        assert_eq!(audio.header(&Bytes::from_static(&[0x11, 0x90])), Ok(()));
+        assert!(audio.adopt() && audio.config.sample_rate == 48_000);
+        assert_eq!(audio.clock.next(0), (last + 1, false));
+    }
+}

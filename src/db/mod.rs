@@ -101,6 +101,8 @@ pub struct StreamRow {
     pub ended_at_ms: Option<i64>,
     /// stopped, publisher_lost, max_pause, cancelled, server_lost.
     pub ended_reason: Option<String>,
+    /// Since when the slate is shown; only of a live stream.
+    pub paused_at_ms: Option<i64>,
     /// What its playlists continue from.
     pub counters: Counters,
 }
@@ -208,6 +210,24 @@ impl Db {
             streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid))
         };
         self.write_stream(work).await
+    }
+
+    /// Marks a live stream paused; a pause that was there keeps its time. False when it is not live.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn pause_stream(&self, uid: &StreamUid, now_ms: i64) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::pause(c, &uid, now_ms)).await
+    }
+
+    /// Ends a live stream's pause, if there is one; false when the stream is not live.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn resume_stream(&self, uid: &StreamUid) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::resume(c, &uid)).await
     }
 
     /// Writes the counters; never lowers one, and keeps the first target duration.

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_streams.sql"),
     include_str!("migrations/0002_accounts.sql"),
     include_str!("migrations/0003_streams_of_channels.sql"),
+    include_str!("migrations/0004_pause.sql"),
 ];
 
 /// Makes the file when there is none, and migrates it.

@@ -13,7 +13,8 @@ use crate::{
 };
 
 const COLUMNS: &str = "uid, title, status, record, created_at_ms, started_at_ms, ended_at_ms, \
-                       ended_reason, next_sequence, discontinuities, target_duration_s";
+                       ended_reason, paused_at_ms, next_sequence, discontinuities, \
+                       target_duration_s";
 
 pub(super) fn insert(
     connection: &Connection,
@@ -96,9 +97,27 @@ pub(super) fn finish(
     now_ms: i64,
 ) -> Result<bool> {
     let changed = connection.execute(
-        "UPDATE streams SET status = 'finished', ended_at_ms = :now, ended_reason = :reason
+        "UPDATE streams SET status = 'finished', ended_at_ms = :now, ended_reason = :reason,
+                paused_at_ms = NULL
          WHERE uid = :uid AND status IN ('pending', 'live')",
         named_params! { ":uid": uid.as_str(), ":reason": reason, ":now": now_ms },
+    );
+    known(connection, uid, changed)
+}
+
+pub(super) fn pause(connection: &Connection, uid: &StreamUid, now_ms: i64) -> Result<bool> {
+    let changed = connection.execute(
+        "UPDATE streams SET paused_at_ms = coalesce(paused_at_ms, :now)
+         WHERE uid = :uid AND status = 'live'",
+        named_params! { ":uid": uid.as_str(), ":now": now_ms },
+    );
+    known(connection, uid, changed)
+}
+
+pub(super) fn resume(connection: &Connection, uid: &StreamUid) -> Result<bool> {
+    let changed = connection.execute(
+        "UPDATE streams SET paused_at_ms = NULL WHERE uid = :uid AND status = 'live'",
+        named_params! { ":uid": uid.as_str() },
     );
     known(connection, uid, changed)
 }
@@ -168,6 +187,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
         started_at_ms: row.get("started_at_ms")?,
         ended_at_ms: row.get("ended_at_ms")?,
         ended_reason: row.get("ended_reason")?,
+        paused_at_ms: row.get("paused_at_ms")?,
         counters: Counters {
             next_sequence: number("next_sequence")?,
             discontinuities: number("discontinuities")?,

@@ -223,6 +223,10 @@ fn audio_file(frames: u32) -> Vec<u8> {
 }
 
 fn segment_bytes(bytes: &[u8]) -> (TempDir, Result<Summary>) {
+    segment_within(SEGMENT_BYTES, bytes)
+}
+
+fn segment_within(limit: usize, bytes: &[u8]) -> (TempDir, Result<Summary>) {
     let dir = TempDir::new().unwrap();
     let options = Options {
         input: dir.path().join("in.flv"),
@@ -230,7 +234,7 @@ fn segment_bytes(bytes: &[u8]) -> (TempDir, Result<Summary>) {
         segmenter: segmenter::Config {
             target_ms: 2000,
             max_segment_ms: 10_000,
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes: limit,
         },
     };
     fs::write(&options.input, bytes).unwrap();
@@ -339,6 +343,16 @@ fn an_unsupported_codec_is_refused_with_its_offset() {
         text.contains("in.flv: at byte 13: audio codec MP3"),
         "{text}"
     );
+}
+
+#[test]
+fn a_segment_above_the_limit_is_refused_with_its_offset() {
+    let (dir, result) = segment_within(2000, &audio_file(1000));
+    let text = error_of(result).to_string();
+    assert!(text.contains("in.flv: at byte "), "{text}");
+    assert!(text.contains("(2000 bytes)"), "{text}");
+    assert!(text.ends_with("; nothing was written"), "{text}");
+    assert!(!dir.path().join("out").exists());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The files of `web/` that are built into the program. It does not know what they contain.
 
-use std::sync::OnceLock;
+use std::{io::Write, sync::OnceLock};
 
+use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
 /// One embedded file.
@@ -11,7 +12,9 @@ pub struct Asset {
     pub path: &'static str,
     /// Its bytes.
     pub content: &'static [u8],
-    etag: OnceLock<String>,
+    /// Quoted strong entity tags, plain and gzip.
+    etags: OnceLock<[String; 2]>,
+    gzip: OnceLock<Vec<u8>>,
 }
 
 impl PartialEq for Asset {
@@ -27,7 +30,8 @@ macro_rules! asset {
         Asset {
             path: concat!("web/", $file),
             content: include_bytes!(concat!("../../web/", $file)),
-            etag: OnceLock::new(),
+            etags: OnceLock::new(),
+            gzip: OnceLock::new(),
         }
     };
 }
@@ -68,23 +72,39 @@ impl Asset {
         }
     }
 
-    /// Quoted strong entity tag, made from the content.
-    pub fn etag(&self) -> &str {
-        self.etag.get_or_init(|| {
+    /// Quoted strong entity tag of the content, or of its gzip form.
+    pub fn etag(&self, gzip: bool) -> &str {
+        let etags = self.etags.get_or_init(|| {
             let digest = Sha256::digest(self.content);
             let hex: String = digest[..10].iter().map(|b| format!("{b:02x}")).collect();
-            format!("\"{hex}\"")
+            [format!("\"{hex}\""), format!("\"{hex}-gz\"")]
+        });
+        &etags[usize::from(gzip)]
+    }
+
+    /// The content compressed, at first use and for good.
+    pub fn gzip(&self) -> &[u8] {
+        self.gzip.get_or_init(|| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder
+                .write_all(self.content)
+                .and_then(|()| encoder.finish())
+                .expect("a Vec takes every write")
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn every_file_has_a_type_and_its_own_tag() {
         let all: Vec<_> = FILES.iter().chain([&HOME, &WATCH]).collect();
+        let tags: HashSet<_> = all.iter().map(|asset| asset.etag(false)).collect();
+        assert_eq!(tags.len(), all.len());
         for asset in &all {
             assert_ne!(
                 asset.content_type(),
@@ -92,8 +112,8 @@ mod tests {
                 "{asset:?}"
             );
             assert!(!asset.content.is_empty());
-            let same = all.iter().filter(|other| other.etag() == asset.etag());
-            assert_eq!(same.count(), 1);
+            assert_ne!(asset.etag(true), asset.etag(false));
+            assert!(asset.gzip().starts_with(b"\x1f\x8b"));
         }
     }
 

@@ -15,7 +15,8 @@ use hyper::body::{Frame, SizeHint};
 use super::activity::Ticket;
 
 /// The largest piece handed over at once, bytes: what an HTTP/2 stream buffers before flow control
-/// is asked again, and how finely a stalled one is noticed.
+/// is asked again, and how finely a stalled one is noticed. One that stalls in its last piece has
+/// left this file's sight: it ends with its connection's rest.
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// An answer's body.
@@ -141,7 +142,7 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match &mut self.content {
             Content::Empty => None,
-            Content::Text(text) => Some(std::mem::take(text)),
+            Content::Text(text) => Some(text.split_to(text.len().min(PIECE_BYTES))),
             Content::Slices(slices) => slices.next(),
         };
         if self.is_empty() {
@@ -213,8 +214,10 @@ mod tests {
     #[tokio::test]
     async fn pieces_are_bounded() {
         let out = pieces(Body::slices(parts(&[PIECE_BYTES * 2 + 1]), 0..u64::MAX)).await;
-        let lengths: Vec<_> = out.iter().map(Bytes::len).collect();
-        assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 1]);
+        let lengths = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&out), [PIECE_BYTES, PIECE_BYTES, 1]);
+        let out = pieces(Body::text(vec![0; PIECE_BYTES + 1])).await;
+        assert_eq!(lengths(&out), [PIECE_BYTES, 1]);
     }
 
     #[tokio::test]

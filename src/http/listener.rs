@@ -33,16 +33,18 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, mut stop: watch::
     );
     let mut connections = JoinSet::new();
     let stop_each = stop.clone();
+    let mut failing = false;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    failing = false;
                     if let Some(seat) = admit(&seats, &server, peer) {
                         let stop = stop_each.clone();
                         connections.spawn(seated(stream, peer, server.clone(), stop, seat));
                     }
                 }
-                Err(error) => failed(&error).await,
+                Err(error) => failed(&error, &mut failing).await,
             },
             Some(ended) = connections.join_next() => contain(ended),
             () = super::stopped(&mut stop) => break,
@@ -82,12 +84,15 @@ async fn seated(
     drop(seat);
 }
 
-/// An accept that failed: the client's own doing is no reason to wait.
-async fn failed(error: &io::Error) {
+/// An accept that failed: the client's own doing is no reason to wait. The first failure of a row is
+/// logged, each is counted.
+async fn failed(error: &io::Error, failing: &mut bool) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;
     }
-    warn!(%error, "cannot accept HTTP connections now");
+    if !std::mem::replace(failing, true) {
+        warn!(%error, "cannot accept HTTP connections now");
+    }
     meter::cut("accept_failed");
     sleep(ACCEPT_PAUSE).await;
 }
@@ -220,9 +225,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn want_of_descriptors_pauses_and_an_aborted_client_does_not() {
         let start = tokio::time::Instant::now();
-        failed(&io::ErrorKind::ConnectionAborted.into()).await;
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        failed(&io::Error::other("too many open files")).await;
-        assert_eq!(start.elapsed(), ACCEPT_PAUSE);
+        let mut failing = false;
+        failed(&io::ErrorKind::ConnectionAborted.into(), &mut failing).await;
+        assert_eq!((start.elapsed(), failing), (Duration::ZERO, false));
+        failed(&io::Error::other("too many open files"), &mut failing).await;
+        assert_eq!((start.elapsed(), failing), (ACCEPT_PAUSE, true));
     }
 }

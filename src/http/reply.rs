@@ -1,6 +1,7 @@
 //! Answers outside `/live`: JSON, errors, pages and files with their headers. It does not know which
 //! request gets which.
 
+use bytes::Bytes;
 use hyper::{
     HeaderMap, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
@@ -84,19 +85,23 @@ pub fn metrics(text: String) -> Answer {
 /// A file built into the program, as a page or as a part of one. It is asked for again with each use
 /// and answered 304 by its tag, so a new version of the program is a new version of its pages.
 pub fn file(asset: &'static Asset, request: &HeaderMap) -> Answer {
-    let etag = asset.etag();
-    let fresh = request
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|_| conditional::not_modified(request, etag, std::time::UNIX_EPOCH));
-    let mut answer = Response::new(if fresh {
-        Body::empty()
-    } else {
-        Body::text(bytes::Bytes::from_static(asset.content))
-    });
-    if fresh {
+    let gzip = conditional::accepts_gzip(request);
+    let etag = asset.etag(gzip);
+    let fresh = request.contains_key(header::IF_NONE_MATCH)
+        && conditional::not_modified(request, etag, std::time::UNIX_EPOCH);
+    let content = if gzip { asset.gzip() } else { asset.content };
+    let mut answer = if fresh {
+        let mut answer = Response::new(Body::empty());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        answer
+    } else {
+        Response::new(Body::text(Bytes::from_static(content)))
+    };
+    if gzip && !fresh {
+        set(&mut answer, header::CONTENT_ENCODING, "gzip");
     }
     set_text(&mut answer, header::ETAG, etag);
+    set(&mut answer, header::VARY, "Accept-Encoding");
     set(&mut answer, header::CONTENT_TYPE, asset.content_type());
     set(&mut answer, header::CACHE_CONTROL, "no-cache");
     set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -140,5 +145,14 @@ mod tests {
         assert_eq!(second.status(), 304);
         assert!(second.body().is_empty());
         assert_eq!(second.headers()["etag"], first.headers()["etag"]);
+
+        again.insert(
+            header::ACCEPT_ENCODING,
+            header::HeaderValue::from_static("gzip"),
+        );
+        let third = file(asset, &again);
+        assert_eq!(third.status(), 200, "another representation");
+        assert_eq!(third.headers()["content-encoding"], "gzip");
+        assert!(third.body().len() < first.body().len());
     }
 }

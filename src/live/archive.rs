@@ -28,6 +28,9 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const JOB_BYTES: u64 = 256;
 /// Attempts when the stream is over and nobody waits for its objects.
 const LAST_ATTEMPTS: u32 = 3;
+/// Deletes waiting at once. What is more is left in the store until the next start, which deletes
+/// what no window lists.
+const DELETES: usize = 10_000;
 /// A full store refuses new publishers so long after it last said so.
 const FULL_FOR: Duration = Duration::from_secs(15);
 
@@ -178,8 +181,18 @@ impl Archive {
     }
 
     /// Queues deletes, so that no put queued earlier brings an object back.
-    pub(super) fn delete(&self, keys: Vec<Key>) {
+    pub(super) fn delete(&self, mut keys: Vec<Key>) {
         if !keys.is_empty() {
+            // One job for all that wait, or an outage would gather them without end.
+            let waiting = self.inner.queue().take_deletes();
+            let freed = waiting.iter().map(|job| job.bytes).sum();
+            self.inner.setup.health.backlog(0, freed);
+            for job in waiting {
+                if let Work::Delete(more) = job.work {
+                    keys.extend(more);
+                }
+            }
+            keys.truncate(DELETES);
             let meta = Meta {
                 content_type: "",
                 cache_control: "",
@@ -246,6 +259,11 @@ impl Queue {
                 && job.key.as_ref() == key
                 && Some(job.number) != working
         })
+    }
+
+    fn take_deletes(&mut self) -> Vec<Job> {
+        let working = self.working;
+        self.take(|job| matches!(job.work, Work::Delete(_)) && Some(job.number) != working)
     }
 
     fn take(&mut self, which: impl Fn(&Job) -> bool) -> Vec<Job> {
@@ -554,6 +572,27 @@ mod tests {
         bench.archive.delete(vec![key("1")]);
         bench.archive.idle().await;
         assert!(bench.store.list("").await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deletes_wait_as_one_job_under_a_limit() {
+        let bench = bench(1 << 20);
+        bench.store.next(Op::Put, Fault::Hang);
+        let _stored = bench.segment(1, 10);
+        bench.until_called(Op::Put, 1).await;
+        for n in 0..3 {
+            let keys = (0..DELETES / 2).map(|k| key(&format!("{n}-{k}")));
+            bench.archive.delete(keys.collect());
+        }
+        {
+            let queue = bench.archive.inner.queue();
+            assert_eq!(queue.jobs.len(), 2);
+            assert!(matches!(&queue.jobs[1].work, Work::Delete(keys) if keys.len() == DELETES));
+            assert_eq!(queue.bytes, 10 + 2 * JOB_BYTES);
+        }
+        bench.store.release();
+        bench.archive.idle().await;
+        assert_eq!(bench.store.calls(Op::Delete), 1);
     }
 
     #[tokio::test(start_paused = true)]

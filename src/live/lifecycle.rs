@@ -40,42 +40,49 @@ pub(super) fn window_length(config: &Config) -> Length {
 }
 
 impl Inner {
-    /// Claims `uid` for a publisher (media rule 26).
-    pub(super) async fn claim(&self, uid: &StreamUid, peer: Peer) -> Result<Publisher, Refused> {
+    /// Claims `uid` for a publisher (media rule 26). In a task of its own: a newcomer that goes
+    /// away in between leaves neither a session half closed nor a stream live without its grace.
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        uid: &StreamUid,
+        peer: Peer,
+    ) -> Result<Publisher, Refused> {
+        let (inner, uid) = (Arc::clone(self), uid.clone());
+        let claimed = tokio::spawn(async move {
+            let stream = inner.stream_for(&uid).await?;
+            stream.admit(peer).await
+        });
+        claimed.await.unwrap_or(Err(Refused::Unavailable))
+    }
+
+    /// The stream, marked live in the database and taken into the registry if it was not.
+    async fn stream_for(&self, uid: &StreamUid) -> Result<Arc<Stream>, Refused> {
         if self.common.is_draining() {
             return Err(Refused::Restarting);
         }
-        let stream = self.stream_for(uid).await?;
-        let marked = self.common.db.mark_live(uid, now_ms()).await;
-        match marked {
-            Ok(true) => stream.admit(peer).await,
-            Ok(false) => Err(Refused::Ended),
-            Err(error) => {
-                tracing::error!(stream = %uid, connection = peer.connection, %error, "database failed");
-                Err(Refused::Unavailable)
-            }
-        }
-    }
-
-    async fn stream_for(&self, uid: &StreamUid) -> Result<Arc<Stream>, Refused> {
-        if let Some(stream) = self.stream(uid) {
-            return Ok(stream);
-        }
-        let row = self.common.db.stream(uid).await.map_err(|error| {
+        let unavailable = |error| {
             tracing::error!(stream = %uid, %error, "database failed");
             Refused::Unavailable
-        })?;
+        };
+        let db = &self.common.db;
+        let row = db.stream(uid).await.map_err(unavailable)?;
         let row = row.ok_or(Refused::Ended)?;
         if matches!(row.status, Status::Finished | Status::Cancel) {
             return Err(Refused::Ended);
         }
-        self.room()?;
+        let known = self.stream(uid);
+        if known.is_none() {
+            self.room()?;
+        }
+        if !db.mark_live(uid, now_ms()).await.map_err(unavailable)? {
+            return Err(Refused::Ended);
+        }
+        if let Some(stream) = known {
+            return Ok(stream);
+        }
         let window = Window::new(window_length(&self.common.config), row.counters);
         let made = Stream::start(&self.common, uid.clone(), row.record, window);
         let mut streams = self.streams_mut();
-        if streams.len() >= self.common.config.limits.live_streams && !streams.contains_key(uid) {
-            return Err(Refused::Full("limits.live_streams are live".into()));
-        }
         let stream = Arc::clone(streams.entry(uid.clone()).or_insert(made));
         meters::streams(streams.len());
         Ok(stream)
@@ -83,6 +90,9 @@ impl Inner {
 
     /// Is there room for one stream more?
     fn room(&self) -> Result<(), Refused> {
+        if self.streams().len() >= self.common.config.limits.live_streams {
+            return Err(Refused::Full("limits.live_streams are live".into()));
+        }
         if self.common.health.is_full() {
             return Err(Refused::Full("storage is full".into()));
         }
@@ -92,7 +102,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends a stream; false when it had ended.
+    /// Ends a stream; nothing when it had ended.
     pub(super) async fn stop(
         &self,
         uid: &StreamUid,
@@ -136,7 +146,8 @@ impl Inner {
 
     /// Applies what another process did to streams that are live here.
     pub(super) async fn follow_database(&self) {
-        let mut seen = self.common.db.data_version().await.ok();
+        // The first look is at every stream: what happened before it had no version to compare.
+        let mut seen = None;
         loop {
             tokio::time::sleep(TICK).await;
             let version = match self.common.db.data_version().await {
@@ -174,21 +185,17 @@ pub(super) async fn keep_swept(inner: Weak<Inner>) {
 }
 
 impl Stream {
-    /// Grants the claim, putting out who has it. In a task of its own: a newcomer that goes away
-    /// in between does not leave a session half closed.
-    async fn admit(self: Arc<Self>, peer: Peer) -> Result<Publisher, Refused> {
-        let admitted = tokio::spawn(async move {
-            let mut ingest = self.ingest.lock().await;
-            if ingest.ended.is_some() {
-                return Err(Refused::Ended);
-            }
-            if self.common.is_draining() {
-                return Err(Refused::Restarting);
-            }
-            self.take_over(&mut ingest, peer).await?;
-            Ok(self.begin(&mut ingest, peer))
-        });
-        admitted.await.unwrap_or(Err(Refused::Unavailable))
+    /// Grants the claim, putting out who has it.
+    async fn admit(self: &Arc<Self>, peer: Peer) -> Result<Publisher, Refused> {
+        let mut ingest = self.ingest.lock().await;
+        if ingest.ended.is_some() {
+            return Err(Refused::Ended);
+        }
+        if self.common.is_draining() {
+            return Err(Refused::Restarting);
+        }
+        self.take_over(&mut ingest, peer).await?;
+        Ok(self.begin(&mut ingest, peer))
     }
 
     async fn take_over(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Result<(), Refused> {
@@ -214,6 +221,7 @@ impl Stream {
     fn begin(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Publisher {
         let config = &self.common.config;
         ingest.generation += 1;
+        ingest.absence += 1;
         let id = SessionId::random();
         let counters = ingest.window.counters();
         let resume = ingest.resume.take().or_else(|| {
@@ -239,6 +247,7 @@ impl Stream {
             peer,
             evict,
         });
+        self.show(ingest);
         tracing::info!(stream = %self.uid, session = id.as_str(), connection = peer.connection,
             address = %peer.address, "publishing");
         self.common.tell(&self.uid, Change::Live);
@@ -247,19 +256,28 @@ impl Stream {
 
     /// The publisher of `generation` is gone.
     pub(super) async fn lost(self: &Arc<Self>, generation: u64) {
+        self.lose(generation, None).await;
+    }
+
+    /// Ends the session of `generation`, telling its publisher `reason`; the grace starts, unless
+    /// the stream is paused (media rule 24).
+    pub(super) async fn lose(self: &Arc<Self>, generation: u64, reason: Option<Refused>) {
         let mut ingest = self.ingest.lock().await;
         if ingest.generation != generation || ingest.session.is_none() {
             return;
         }
-        self.close(&mut ingest, None).await;
-        drop(ingest);
-        self.common.tell(&self.uid, Change::Reconnecting);
-        self.wait_for_return(generation, "publisher_lost");
+        self.close(&mut ingest, reason).await;
+        ingest.absence += 1;
+        self.show(&ingest);
+        if ingest.paused_at_ms.is_none() {
+            self.common.tell(&self.uid, Change::Reconnecting);
+            self.wait_for_return(&ingest, "publisher_lost");
+        }
     }
 
-    /// Ends the stream unless a publisher comes within `hls.reconnect_grace`.
-    pub(super) fn wait_for_return(self: &Arc<Self>, generation: u64, reason: &'static str) {
-        let stream = Arc::downgrade(self);
+    /// Ends the stream unless a publisher comes, or a pause, within `hls.reconnect_grace`.
+    pub(super) fn wait_for_return(self: &Arc<Self>, ingest: &Ingest, reason: &'static str) {
+        let (stream, absence) = (Arc::downgrade(self), ingest.absence);
         let grace = self.common.config.hls.reconnect_grace;
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
@@ -267,8 +285,7 @@ impl Stream {
                 return;
             };
             let mut ingest = stream.ingest.lock().await;
-            let waiting = ingest.generation == generation && ingest.session.is_none();
-            if !waiting || ingest.ended.is_some() || stream.common.is_draining() {
+            if ingest.absence != absence || ingest.ended.is_some() || stream.common.is_draining() {
                 return;
             }
             let db = &stream.common.db;
@@ -294,7 +311,10 @@ impl Stream {
     async fn end(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
         self.close(ingest, Some(Refused::Ended)).await;
         ingest.generation += 1;
+        ingest.absence += 1;
+        ingest.paused_at_ms = None;
         ingest.ended = Some(self.common.now());
+        self.show(ingest);
         ingest.window.end();
         self.publish(ingest);
         tracing::info!(stream = %self.uid, reason, "stream finished");

@@ -230,19 +230,11 @@ impl Memory {
         self.held_bytes
     }
 
-    /// Nothing more can be promised: what is held may not go and takes the whole budget, or with
-    /// the memory backend more of it than leaves room for the segments being made.
+    /// There is no room for `more_bytes`, not even without all that may go at no loss.
     pub(super) fn is_full(&self, more_bytes: u64) -> bool {
-        let spare: u64 = match self.spare {
-            Spare::Stored => 0,
-            Spare::Unlisted => self
-                .first
-                .values()
-                .filter_map(|id| self.slots.get(id))
-                .map(|slot| slot.len)
-                .sum(),
-        };
-        self.held_bytes - spare + more_bytes > self.budget_bytes
+        let spare = self.first.values().filter_map(|id| self.slots.get(id));
+        let spare_bytes: u64 = spare.map(|slot| slot.len).sum();
+        self.held_bytes - spare_bytes + more_bytes > self.budget_bytes
     }
 }
 

@@ -13,6 +13,7 @@ use storage::{Key, Listed};
 use super::{
     Inner, Rendered, layout,
     lifecycle::window_length,
+    orphan,
     stream::{Stream, wall},
     window::{Facts, Length, Restored, Window},
 };
@@ -94,7 +95,11 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
     let common = &inner.common;
     let length = window_length(&common.config);
     let playlist = text(inner, &layout::media(&row.uid)).await;
-    let (mut window, entries) = rebuild(length, row.counters, playlist.as_deref(), &stored);
+    let mut parsed = playlist.and_then(|text| parse(&text, &stored));
+    if let Some((first, entries)) = &mut parsed {
+        adopt(inner, &row.uid, first.next_sequence, entries, &stored).await;
+    }
+    let (mut window, entries) = rebuild(length, row.counters, parsed, &stored);
     let listed: Vec<SegmentName> = window.names().cloned().collect();
     let target = Duration::from_secs(window.target_duration_s().into());
     // Rule 18 for what the old process had taken off the list: it says no more when.
@@ -131,7 +136,44 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
     inner
         .streams_mut()
         .insert(row.uid.clone(), Arc::clone(&stream));
-    stream.wait_for_return(0, "server_lost");
+    let mut ingest = stream.ingest.lock().await;
+    ingest.paused_at_ms = row.paused_at_ms;
+    stream.show(&ingest);
+    if row.paused_at_ms.is_none() {
+        stream.wait_for_return(&ingest, "server_lost");
+    }
+}
+
+/// Appends the segments that were stored after the playlist was, if they follow it one by one.
+async fn adopt(
+    inner: &Arc<Inner>,
+    uid: &StreamUid,
+    first_sequence: u64,
+    entries: &mut Vec<Restored>,
+    stored: &Stored,
+) {
+    let Some(last) = entries.last().map(|entry| entry.name.clone()) else {
+        return;
+    };
+    let next = first_sequence + entries.len() as u64;
+    let mut names: Vec<_> = stored.keys().filter(|name| name.sequence >= next).collect();
+    names.sort_by_key(|name| name.sequence);
+    let in_order = names.iter().zip(next..).all(|(name, n)| name.sequence == n);
+    if names.is_empty() || !in_order || names.len() as u64 > orphan::MOST {
+        return;
+    }
+    let Some(last) = text(inner, &layout::segment(uid, &last)).await else {
+        return;
+    };
+    let mut orphans = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(body) = text(inner, &layout::segment(uid, name)).await else {
+            return;
+        };
+        orphans.push((name.clone(), body));
+    }
+    let adopted = orphan::append(entries, &last, &orphans);
+    tracing::info!(stream = %uid, segments = orphans.len(), adopted, "stored after the last playlist");
 }
 
 async fn text(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {
@@ -144,7 +186,7 @@ async fn text(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {
 fn rebuild(
     length: Length,
     saved: Counters,
-    playlist: Option<&[u8]>,
+    playlist: Option<(Counters, Vec<Restored>)>,
     stored: &Stored,
 ) -> (Window, Vec<Restored>) {
     let highest = stored.keys().map(|name| name.sequence + 1).max();
@@ -157,7 +199,7 @@ fn rebuild(
         next_sequence,
         ..saved
     };
-    if let Some((first, entries)) = playlist.and_then(|text| parse(text, stored)) {
+    if let Some((first, entries)) = playlist {
         let mut window = Window::restore(length, first, &entries);
         let own = window.counters();
         if own.next_sequence >= next_sequence {

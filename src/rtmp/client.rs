@@ -112,6 +112,21 @@ impl ClientPublisher {
         self.write_out().await
     }
 
+    /// Listens until the server ends the connection, and says why it did: what a publisher that
+    /// has nothing to send waits for. Errors are as those of [`ClientPublisher::send`].
+    pub async fn ended(&mut self) -> Error {
+        loop {
+            match self.read_some().await {
+                Ok(0) => return unavailable("the server closed the connection", None),
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+            if let Err(error) = self.write_out().await {
+                return error;
+            }
+        }
+    }
+
     /// Says goodbye and waits until the server closed the connection.
     ///
     /// # Errors
@@ -405,5 +420,133 @@ fn unavailable(context: &str, source: Option<Box<dyn std::error::Error + Send + 
         kind: Kind::Unavailable,
         context,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtmp::{
+        amf0, chunk,
+        command::PublishStatus,
+        session::{Action, Limits, Session},
+    };
+    use std::time::Instant;
+    use tokio::net::TcpListener;
+
+    const LIMITS: Limits = Limits {
+        chunk: chunk::Limits {
+            chunk_streams: 64,
+            message_bytes: 8 << 20,
+            partial_bytes: 12 << 20,
+        },
+        amf: amf0::Limits {
+            depth: 16,
+            values: 1024,
+        },
+        message_streams: 8,
+        preauth_bytes: 256 << 10,
+        handshake_timeout: Duration::from_secs(5),
+        publish_timeout: Duration::from_secs(15),
+        idle_timeout: Duration::from_secs(10),
+    };
+
+    /// Serves one connection: welcomes any key, collects tags until the encoder ends, or puts it
+    /// out after `tags_max` of them.
+    async fn serve_one(listener: TcpListener, tags_max: usize) -> Vec<Tag> {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut session = Session::new(Instant::now(), 1, LIMITS);
+        let (mut input, mut tags) = (BytesMut::new(), vec![]);
+        loop {
+            loop {
+                let progress = session.input(Instant::now(), &input).unwrap();
+                let _ = input.split_to(progress.consumed);
+                match progress.action {
+                    None => break,
+                    Some(Action::Publish(_)) => session.accept(Instant::now()),
+                    Some(Action::Media(media)) => tags.extend(media),
+                    Some(Action::Unpublish | Action::Flush) => {}
+                }
+            }
+            let put_out = tags.len() >= tags_max;
+            if put_out {
+                session.refuse(PublishStatus::Rejected, "enough");
+            }
+            socket.write_all(&session.take_output()).await.unwrap();
+            if put_out || socket.read_buf(&mut input).await.unwrap() == 0 {
+                break;
+            }
+        }
+        socket.shutdown().await.unwrap();
+        // Whatever is still on its way, so that closing does not reset the connection.
+        while socket.read_buf(&mut input).await.is_ok_and(|len| len > 0) {
+            input.clear();
+        }
+        tags
+    }
+
+    async fn server(tags_max: usize) -> (SocketAddr, tokio::task::JoinHandle<Vec<Tag>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (address, tokio::spawn(serve_one(listener, tags_max)))
+    }
+
+    fn tag(kind: TagKind, timestamp_ms: u32, payload: Vec<u8>) -> Tag {
+        Tag {
+            kind,
+            timestamp_ms,
+            payload: payload.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn tags_arrive_as_they_were_sent() {
+        let (address, server) = server(usize::MAX).await;
+        let mut client = publish(address, "live", "k").await.unwrap();
+        let mut sent = vec![tag(
+            TagKind::Script,
+            0,
+            b"\x02\x00\x0aonMetaData\x05".to_vec(),
+        )];
+        // Across the edge of extended timestamps, and longer than a chunk.
+        for n in 0..200u32 {
+            let at = 0xff_ffff - 100 + n;
+            sent.push(tag(TagKind::Video, at, vec![n as u8; 1 + n as usize * 700]));
+            sent.push(tag(TagKind::Audio, at, vec![0xaf; 1 + n as usize % 3]));
+        }
+        for tag in &sent {
+            client.send(tag).await.unwrap();
+        }
+        client.finish().await.unwrap();
+        let seen = server.await.unwrap();
+        let plain = |tags: &[Tag]| -> Vec<_> {
+            tags.iter()
+                .map(|t| (t.kind, t.timestamp_ms, t.payload.clone()))
+                .collect()
+        };
+        assert_eq!(plain(&seen), plain(&sent));
+    }
+
+    #[tokio::test]
+    async fn a_publisher_that_is_put_out_hears_why() {
+        let (address, _server) = server(3).await;
+        let mut client = publish(address, "live", "k").await.unwrap();
+        let error = loop {
+            let video = tag(TagKind::Video, 0, vec![0x17; 100_000]);
+            if let Err(error) = client.send(&video).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind, Kind::Conflict);
+        assert!(error.to_string().contains("enough"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_unavailable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = publish(address, "live", "k").await.err().unwrap();
+        assert_eq!(error.kind, Kind::Unavailable);
     }
 }

@@ -98,17 +98,26 @@ pub fn on_status(writer: &mut Writer, stream_id: u32, info: Value) {
     send(writer, STREAM_CHUNK_STREAM, stream_id, &values);
 }
 
-/// `_result` with a null command object, unless the caller wants no answer.
+/// `_result` with a null command object.
 pub fn result(writer: &mut Writer, command: &Command, value: Value) {
     reply(writer, command, "_result", Value::Null, value);
 }
 
-/// `_error` to a call that this server does not do, unless the caller wants no answer.
-pub fn call_failed(writer: &mut Writer, command: &Command, description: &str) {
-    error(writer, command, "NetConnection.Call.Failed", description);
+/// `_result` to a call that has nothing to do here, unless the caller wants no answer.
+pub fn done(writer: &mut Writer, command: &Command) {
+    if wants_answer(command) {
+        result(writer, command, Value::Undefined);
+    }
 }
 
-/// `_error` with an information object, unless the caller wants no answer.
+/// `_error` to a call that this server does not do, unless the caller wants no answer.
+pub fn call_failed(writer: &mut Writer, command: &Command, description: &str) {
+    if wants_answer(command) {
+        error(writer, command, "NetConnection.Call.Failed", description);
+    }
+}
+
+/// `_error` with an information object.
 pub fn error(writer: &mut Writer, command: &Command, code: &str, description: &str) {
     let info = info("error", code, description);
     reply(writer, command, "_error", Value::Null, info);
@@ -129,10 +138,12 @@ pub fn connected(writer: &mut Writer, command: &Command) {
     reply(writer, command, "_result", server, info);
 }
 
+/// Transaction 0 asks for none (RTMP 1.0 section 7.2.1.2).
+fn wants_answer(command: &Command) -> bool {
+    command.transaction != 0.0
+}
+
 fn reply(writer: &mut Writer, command: &Command, name: &str, object: Value, value: Value) {
-    if command.transaction == 0.0 {
-        return;
-    }
     let transaction = Value::Number(command.transaction);
     let values = [Value::String(name.into()), transaction, object, value];
     send(writer, CONNECTION_CHUNK_STREAM, 0, &values);

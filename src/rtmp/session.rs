@@ -191,8 +191,18 @@ impl Session {
     /// Takes bytes that came at `now` until there is something to do.
     ///
     /// # Errors
-    /// The session is over: send the output, then close.
+    /// The session is over: send the output, then close. A publisher is told why.
     pub fn input(&mut self, now: Instant, bytes: &[u8]) -> Result<Progress, End> {
+        let progress = self.advance(now, bytes);
+        if let Err(end) = &progress
+            && self.is_publishing()
+        {
+            self.refuse(PublishStatus::Rejected, &end.to_string());
+        }
+        progress
+    }
+
+    fn advance(&mut self, now: Instant, bytes: &[u8]) -> Result<Progress, End> {
         let mut consumed = 0;
         let action = loop {
             let rest = self.within_budget(&bytes[consumed..])?;
@@ -373,11 +383,11 @@ impl Session {
             }
             "closeStream" => return Ok(self.unpublish(now, Some(stream_id))),
             "FCUnpublish" => {
-                command::result(&mut self.writer, command, Value::Undefined);
+                command::done(&mut self.writer, command);
                 return Ok(self.unpublish(now, None));
             }
             "releaseStream" | "FCPublish" | "_checkbw" | "checkBandwidth" => {
-                command::result(&mut self.writer, command, Value::Undefined);
+                command::done(&mut self.writer, command);
             }
             name => {
                 // Results of calls that were never made, and notices, want no answer.

@@ -327,6 +327,21 @@ fn an_evicted_publisher_is_told() {
 }
 
 #[test]
+fn a_publisher_that_breaks_a_cap_is_told() {
+    let mut talk = Talk::publishing();
+    // A header that announces a message of 16 MiB.
+    talk.input
+        .extend([6, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]);
+    let outcome = talk.run();
+    assert!(matches!(
+        outcome.end,
+        Some(End::Chunk(ChunkError::MessageTooLong { .. }))
+    ));
+    assert_eq!(outcome.codes(), ["NetStream.Publish.Rejected"]);
+    assert!(outcome.description().contains("longer than the limit"));
+}
+
+#[test]
 fn play_is_refused_with_a_reason() {
     let mut talk = Talk::new();
     talk.connect("live");
@@ -378,6 +393,15 @@ fn every_goodbye_unpublishes_once_and_publishing_again_is_legal() {
         assert_eq!(asked.keys, ["again"]);
         talk.session.accept(talk.now);
         assert_eq!(talk.run().codes(), ["NetStream.Publish.Start"]);
+    }
+}
+
+#[test]
+fn calls_without_a_transaction_get_no_answer() {
+    let mut talk = Talk::publishing();
+    for name in ["FCPublish", "_checkbw", "unknown", "onFCPublish"] {
+        let outcome = talk.call(name, 0.0, &[Value::Null]);
+        assert!(outcome.replies.is_empty(), "{name}");
     }
 }
 

@@ -102,11 +102,11 @@ fn with_the_memory_backend_the_budget_is_the_store() {
     let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
     let mut viewer = server.viewer(&stream);
     let tags = Clip::Plain.tags();
-    for round in 0..6 {
+    for round in 0..6_u32 {
         encoder.send_all(&clip::moved(&tags, round * 16_000));
         assert!(!encoder.closed(), "put out: {:?}", encoder.statuses);
         // The oldest unlisted segments make room: what is listed is always there.
-        viewer.grows(20);
+        viewer.reaches(8 * u64::from(round + 1) - 1, 20);
     }
 }
 

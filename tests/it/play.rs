@@ -182,18 +182,40 @@ fn vlc_plays_live() {
 fn gstreamer_plays_live() {
     let _slot = slots::heavy();
     let (server, stream, _encoder) = live();
-    // Ends by itself once enough pictures came out of the decoder.
     let pipeline = format!(
         "souphttpsrc location={} ! hlsdemux ! tsdemux name=tracks \
-         tracks. ! queue ! h264parse ! avdec_h264 ! identity eos-after={pictures} ! fakesink sync=false \
-         tracks. ! queue ! aacparse ! avdec_aac ! identity eos-after={sounds} ! fakesink sync=false",
-        server.play_url(&stream),
-        pictures = 25 * seconds(),
-        sounds = 48_000 / 1024 * seconds(),
+         tracks. ! queue ! h264parse ! avdec_h264 ! fakesink name=pictures silent=false sync=false \
+         tracks. ! queue ! aacparse ! avdec_aac ! fakesink name=sounds silent=false sync=false",
+        server.play_url(&stream)
     );
-    let mut player =
-        Running::start(Command::new("gst-launch-1.0").args(pipeline.split_whitespace()));
-    player.succeeds(90 + u64::from(seconds()));
+    let mut player = Running::start(
+        Command::new("gst-launch-1.0")
+            .arg("-v")
+            .args(pipeline.split_whitespace()),
+    );
+    // The sinks tell each decoded buffer.
+    let (pictures, sounds) = (25 * seconds() as usize, 48_000 / 1024 * seconds() as usize);
+    until(
+        "decoded pictures and sounds",
+        90 + u64::from(seconds()),
+        || {
+            let log = player.log();
+            assert!(player.alive(), "{log}");
+            let count = |sink: &str| {
+                log.lines()
+                    .filter(|l| l.contains(sink) && l.contains("chain "))
+                    .count()
+            };
+            (count("GstFakeSink:pictures") >= pictures && count("GstFakeSink:sounds") >= sounds)
+                .then_some(())
+        },
+    );
+    let log = player.log();
+    let complaints: Vec<_> = log
+        .lines()
+        .filter(|l| l.starts_with("WARNING") || l.starts_with("ERROR"))
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
 }
 
 #[test]

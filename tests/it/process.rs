@@ -400,11 +400,11 @@ fn a_full_disk_does_not_stop_live_streams() {
     let mut viewer = server.viewer(&stream);
     // Some megabytes: more than the disk holds. The poller fetches whatever is listed.
     let tags = Clip::Plain.tags();
-    for round in 0..3 {
+    for round in 0..3_u32 {
         let offset = round * 16_000;
         encoder.send_all(&crate::support::clip::moved(&tags, offset));
         assert!(!encoder.closed(), "put out: {:?}", encoder.statuses);
-        viewer.grows(30);
+        viewer.reaches(8 * u64::from(round + 1) - 1, 30);
     }
     assert_eq!(server.get("/healthz").status, 200);
     assert!(child.alive(), "{}", child.log());

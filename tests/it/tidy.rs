@@ -9,7 +9,7 @@ use std::{
 const BOTTOM: [&str; 6] = ["error", "name", "config", "telemetry", "event", "time"];
 
 /// Module -> modules it may import, besides the bottom ones; ARCHITECTURE.md draws it.
-const MATRIX: [(&str, &[&str]); 9] = [
+const MATRIX: [(&str, &[&str]); 11] = [
     // `KeyHash` only: the shape of a column.
     ("db", &["auth"]),
     ("auth", &["db"]),
@@ -18,7 +18,9 @@ const MATRIX: [(&str, &[&str]); 9] = [
     ("hub", &["db", "auth"]),
     ("api", &["live", "db", "auth"]),
     ("http", &["api", "live", "hub"]),
-    ("cli", &["app", "db", "auth"]),
+    ("cli", &["app", "db", "auth", "demo", "file_mode"]),
+    ("file_mode", &[]),
+    ("demo", &["app", "cli", "rtmp"]),
     ("main", &["app", "cli"]),
 ];
 
@@ -93,8 +95,9 @@ fn every_file_says_what_it_owns() {
 fn no_file_is_longer_than_500_lines() {
     let faults: Vec<_> = files(".rs")
         .iter()
+        .filter(|path| !only_tests(path))
         .map(|path| (shown(path), code(path).lines().count()))
-        .filter(|(name, lines)| *lines > 500 && !name.ends_with("tests.rs"))
+        .filter(|(_, lines)| *lines > 500)
         .map(|(name, lines)| format!("{name}: {lines} lines"))
         .collect();
     report("too long", &faults);

@@ -68,7 +68,7 @@ fn make(shape: &Shape) -> Made {
         let mut slice = vec![noise | 1; size];
         slice[0] = head;
         let sei = vec![6, 4, noise | 1, 0x80];
-        let units = if noise % 3 == 0 {
+        let units = if noise.is_multiple_of(3) {
             vec![sei, slice]
         } else {
             vec![slice.clone(), slice]

@@ -358,3 +358,42 @@ fn check_clock(packets: &[Packet], pid: u16) {
 pub fn ahead(one: u64, two: u64) -> u64 {
     one.wrapping_sub(two) & ((1 << 33) - 1)
 }
+
+pub fn headers() -> Vec<Tag> {
+    vec![video_header(4, PPS), audio_header(ASC)]
+}
+
+/// Audio and video from `from_ms` on, a GOP a second at 25 fps, without headers.
+pub fn media(from_ms: u32, seconds: u32) -> Vec<Tag> {
+    interleave(
+        video(from_ms, seconds * 25, 25, 40),
+        audio(from_ms, seconds * 43),
+    )
+}
+
+pub fn discontinuities(run: &Run) -> Vec<usize> {
+    let marked = run
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, segment)| segment.discontinuity);
+    marked.map(|(index, _)| index).collect()
+}
+
+pub fn kinds(unit: &Pes) -> Vec<u8> {
+    nals(&unit.data).iter().map(|nal| nal[0] & 31).collect()
+}
+
+pub fn pictures(run: &Run) -> Vec<Pes> {
+    let units = run
+        .segments
+        .iter()
+        .flat_map(|segment| pes(&packets(&body(segment))));
+    units.filter(|unit| unit.pid == 256).collect()
+}
+
+pub fn stream_types(segment: &Segment) -> Vec<u8> {
+    let pmt = packets(&body(segment))[1].payload.clone().unwrap();
+    let end = 4 + usize::from(pmt[3]) - 4;
+    pmt[13..end].chunks(5).map(|stream| stream[0]).collect()
+}

@@ -3,6 +3,8 @@
 
 mod connection;
 #[cfg(test)]
+mod publish_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -95,6 +97,7 @@ impl From<Refused> for Refusal {
             Refused::Ended => (PublishStatus::Denied, "ended"),
             Refused::Media(_) => (PublishStatus::Rejected, "media"),
             Refused::Full(_) => (PublishStatus::Rejected, "full"),
+            Refused::KeyChanged => (PublishStatus::Rejected, "key_changed"),
             Refused::Restarting => (PublishStatus::Rejected, "restarting"),
             Refused::Unavailable => (PublishStatus::Rejected, "unavailable"),
         };

@@ -128,6 +128,23 @@ async fn the_byte_budget_ends_a_flood() {
 }
 
 #[tokio::test]
+async fn an_encoder_that_does_not_read_its_replies_is_closed() {
+    let server = Server::start(|config| {
+        config.limits.rtmp_preauth_bytes = usize::MAX;
+        config.rtmp.idle_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let mut hello = vec![3];
+    hello.extend_from_slice(&[0; 2 * 1536]);
+    socket.write_all(&hello).await.unwrap();
+    let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 1, 2, 3, 4];
+    let flood = ping.repeat(1000);
+    // Both directions fill up; only the server's write timeout ends this.
+    while socket.write_all(&flood).await.is_ok() {}
+}
+
+#[tokio::test]
 async fn the_stop_closes_every_connection_and_the_port() {
     let server = Server::start(|_| {}).await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();

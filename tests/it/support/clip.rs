@@ -84,7 +84,7 @@ impl Clip {
     pub fn path(self) -> PathBuf {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
         fs::create_dir_all(&dir).unwrap();
-        let path = dir.join(format!("{self:?}-1.flv"));
+        let path = dir.join(format!("{self:?}-2.flv"));
         let lock = File::create(dir.join(format!("{self:?}.lock"))).unwrap();
         lock.lock().unwrap();
         if !path.exists() {
@@ -116,6 +116,8 @@ impl Clip {
                 &format!("sine=frequency=440:sample_rate={rate}"),
             ]);
             ffmpeg.args(["-c:a", "aac", "-b:a", "96k", "-ac", &channels.to_string()]);
+            // Its noise depends on every frame decoded before: a lost first frame would change all.
+            ffmpeg.args(["-aac_pns", "0"]);
         }
         if self.video() {
             let gop = gop.to_string();

@@ -93,12 +93,26 @@ impl Poller {
         );
     }
 
-    /// Waits for media that was not there at the time of the call.
+    /// Waits for media that was not there at the time of the call: for publishers in real time.
     #[track_caller]
     pub fn grows(&mut self, seconds: u64) {
-        self.poll();
-        let now = self.seen.len();
-        self.segments(now + 1, seconds);
+        let end = self.end();
+        self.reaches(end + 1, seconds);
+    }
+
+    /// The sequence number that comes next; 0 while there is no playlist.
+    #[track_caller]
+    pub fn end(&mut self) -> u64 {
+        self.poll()
+            .map_or(0, |p| p.media_sequence + p.segments.len() as u64)
+    }
+
+    /// Waits until the sequence number that comes next is at least `end`.
+    #[track_caller]
+    pub fn reaches(&mut self, end: u64, seconds: u64) {
+        until(&format!("number {end} in {}", self.path), seconds, || {
+            (self.end() >= end).then_some(())
+        });
     }
 
     /// The text of the last playlist.
