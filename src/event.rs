@@ -80,6 +80,18 @@ impl Urls {
     pub fn playlist(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/index.m3u8", self.http)
     }
+    /// The media playlist of `source`.
+    pub fn media(&self, uid: &StreamUid) -> String {
+        format!("{}/live/{uid}/source/index.m3u8", self.http)
+    }
+    /// The thumbnail.
+    pub fn thumbnail(&self, uid: &StreamUid) -> String {
+        format!("{}/live/{uid}/thumbnail.jpg", self.http)
+    }
+    /// An account's photo by the name that the account has for it.
+    pub fn photo(&self, name: &str) -> String {
+        format!("{}/photos/{name}", self.http)
+    }
     /// The watch page.
     pub fn watch(&self, uid: &StreamUid) -> String {
         format!("{}/watch/{uid}", self.http)

@@ -3,12 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params};
 
-use super::{
-    Db,
-    cache::Touch,
-    details::pattern,
-    streams::asking,
-};
+use super::{Db, cache::Touch, details::pattern, streams::asking};
 use crate::{
     auth::KeyHash,
     error::{Error, Kind, Result},
@@ -100,11 +95,21 @@ impl Db {
     ///
     /// # Errors
     /// [`Kind::Unavailable`].
-    pub async fn channel(&self, username_key: &str, viewer: Option<i64>) -> Result<Option<Channel>> {
+    pub async fn channel(
+        &self,
+        username_key: &str,
+        viewer: Option<i64>,
+    ) -> Result<Option<Channel>> {
         let key = username_key.to_owned();
         let condition = "WHERE c.username_key = :key";
         self.readers
-            .read(move |c| one(c, condition, named_params! { ":viewer": viewer, ":key": key }))
+            .read(move |c| {
+                one(
+                    c,
+                    condition,
+                    named_params! { ":viewer": viewer, ":key": key },
+                )
+            })
             .await
     }
 
@@ -209,7 +214,11 @@ fn one(connection: &Connection, condition: &str, values: impl Params) -> Result<
     found().map_err(|error| asking("a channel", error))
 }
 
-fn list(connection: &Connection, search: Option<&str>, viewer: Option<i64>) -> Result<Vec<Channel>> {
+fn list(
+    connection: &Connection,
+    search: Option<&str>,
+    viewer: Option<i64>,
+) -> Result<Vec<Channel>> {
     let rows = || {
         let mut statement = connection.prepare_cached(&format!(
             r"{SELECT} WHERE :search IS NULL OR c.username LIKE :search ESCAPE '\'
@@ -244,4 +253,36 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Channel> {
         created_at_ms: row.get("created_at_ms")?,
         updated_at_ms: row.get("updated_at_ms")?,
     })
+}
+
+#[cfg(test)]
+impl Db {
+    /// An active account with its channel of the same name; its id and the channel's key.
+    pub(crate) async fn sample_user(
+        &self,
+        name: &str,
+        secret: &crate::auth::Secret,
+    ) -> (i64, crate::name::StreamKey) {
+        let key = crate::name::StreamKey::random();
+        let (hash, sealed) = (secret.key_hash(&key), secret.seal(&key));
+        let name = name.to_owned();
+        let id = self.write(move |c| {
+            c.execute(
+                "INSERT INTO users (username, username_key, email, email_key, password_hash, active,
+                     created_at_ms, updated_at_ms)
+                 VALUES (?1, lower(?1), ?1 || '@x.example', lower(?1) || '@x.example', '', 1, 1, 1)",
+                [&name],
+            )
+            .unwrap();
+            let id = c.last_insert_rowid();
+            c.execute(
+                "INSERT INTO channels (user_id, username, username_key, name, key_hash, key_sealed,
+                     created_at_ms, updated_at_ms) VALUES (?1, ?2, lower(?2), ?2, ?3, ?4, 1, 1)",
+                (id, &name, hash.0, sealed),
+            )
+            .unwrap();
+            Ok(id)
+        });
+        (id.await.unwrap(), key)
+    }
 }

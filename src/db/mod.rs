@@ -206,9 +206,8 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn finish_stream(&self, uid: &StreamUid, reason: &str, now_ms: i64) -> Result<bool> {
         let (uid, reason) = (uid.clone(), reason.to_owned());
-        let work = move |c: &Connection| {
-            streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid))
-        };
+        let work =
+            move |c: &Connection| streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid));
         self.write_stream(work).await
     }
 
@@ -239,7 +238,14 @@ impl Db {
         self.write_touching(move |c| {
             let first = streams::save_counters(c, &uid, counters)?;
             // Later ones change nothing that is cached.
-            Ok(((), if first { Touch::Stream(uid) } else { Touch::Nothing }))
+            Ok((
+                (),
+                if first {
+                    Touch::Stream(uid)
+                } else {
+                    Touch::Nothing
+                },
+            ))
         })
         .await
     }

@@ -2,7 +2,7 @@
 //! of an ended stream. It does not know what segments contain.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{Config, OnSecondPublisher},
-    db::Status,
+    db::{PublishFacts, Status},
     event::Change,
     name::{SessionId, StreamUid},
 };
@@ -50,7 +50,9 @@ impl Inner {
         let (inner, uid) = (Arc::clone(self), uid.clone());
         let claimed = tokio::spawn(async move {
             let stream = inner.stream_for(&uid).await?;
-            stream.admit(peer).await
+            let publisher = Arc::clone(&stream).admit(peer).await?;
+            stream.note_key().await;
+            Ok(publisher)
         });
         claimed.await.unwrap_or(Err(Refused::Unavailable))
     }
@@ -162,9 +164,12 @@ impl Inner {
             }
             seen = version;
             for stream in self.all() {
-                match self.common.db.stream(&stream.uid).await {
-                    Ok(Some(row)) if matches!(row.status, Status::Finished | Status::Cancel) => {
+                match self.common.db.publish_facts(&stream.uid).await {
+                    Ok(Some(now)) if matches!(now.status, Status::Finished | Status::Cancel) => {
                         stream.end_now("stopped").await;
+                    }
+                    Ok(Some(now)) if now.banned || stream.has_other_key(&now) => {
+                        self.evict(&stream.uid).await;
                     }
                     Ok(_) => {}
                     // Looked at again with the next change or second.
@@ -185,6 +190,23 @@ pub(super) async fn keep_swept(inner: Weak<Inner>) {
 }
 
 impl Stream {
+    /// Remembers what the stream's key is while this publisher begins, so that a change of it by
+    /// another process is seen. Whoever asked for the claim asks after it whether the key is still
+    /// good: between the two no change goes unnoticed.
+    async fn note_key(&self) {
+        let facts = self.common.db.publish_facts(&self.uid).await;
+        *self.claimed() = facts.ok().flatten();
+    }
+
+    /// Whether the stream has another key than when its last publisher began.
+    fn has_other_key(&self, now: &PublishFacts) -> bool {
+        self.claimed().is_some_and(|claimed| claimed.key != now.key)
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, Option<PublishFacts>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Grants the claim, putting out who has it.
     async fn admit(self: &Arc<Self>, peer: Peer) -> Result<Publisher, Refused> {
         let mut ingest = self.ingest.lock().await;

@@ -11,6 +11,7 @@ mod orphan;
 mod pause;
 mod publisher;
 mod reads;
+mod recording;
 mod recover;
 mod snapshot;
 mod stream;
@@ -332,6 +333,15 @@ impl Live {
     /// Drops the publisher, whose key is not good any more; the grace starts.
     pub async fn evict(&self, uid: &StreamUid) {
         self.inner.evict(uid).await;
+    }
+
+    /// Deletes the stored segments and playlists of an ended stream; its thumbnail stays.
+    ///
+    /// # Errors
+    /// The store failed or did not answer in time: what is left goes with the next start, if the
+    /// database says that the stream is not recorded.
+    pub async fn delete_recording(&self, uid: &StreamUid) -> Result<()> {
+        self.inner.delete_recording(uid).await
     }
 
     /// Changes from now on.

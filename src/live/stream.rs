@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    db::{Counters, Db},
+    db::{Counters, Db, PublishFacts},
     event::{Change, StreamEvent},
     name::{SegmentName, SessionId, StreamUid},
 };
@@ -142,6 +142,8 @@ pub(super) struct Stream {
     /// What [`super::Live::view`] tells, `None` once it has ended.
     pub state: RwLock<Option<StreamNow>>,
     pub archive: Archive,
+    /// What the last publisher's claim rested on.
+    pub claimed: std::sync::Mutex<Option<PublishFacts>>,
     counters: watch::Sender<Counters>,
     picturing: AtomicBool,
 }
@@ -162,6 +164,7 @@ impl Stream {
             record,
             common: Arc::clone(common),
             archive,
+            claimed: std::sync::Mutex::default(),
             counters,
             snapshot: watch::Sender::new(None),
             thumbnail: RwLock::new(None),
