@@ -24,6 +24,8 @@
 //! Tests drive `Api::answer` with `testing::Fixture` and `testing::request`.
 
 mod channel_route;
+#[cfg(test)]
+mod channel_tests;
 mod channels;
 mod fields;
 mod page;
@@ -32,8 +34,11 @@ mod reminders;
 mod reply;
 mod request;
 mod route;
+mod search;
 mod stream_life;
 mod stream_route;
+#[cfg(test)]
+mod stream_tests;
 mod stream_view;
 mod streams;
 mod subscribers;
