@@ -88,7 +88,7 @@ impl Urls {
     pub fn thumbnail(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/thumbnail.jpg", self.http)
     }
-    /// An account's photo by the name that the account has for it.
+    /// A user's photo.
     pub fn photo(&self, name: &str) -> String {
         format!("{}/photos/{name}", self.http)
     }

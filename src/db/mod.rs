@@ -4,6 +4,7 @@
 mod accounts;
 mod cache;
 mod channels;
+mod credentials;
 mod details;
 mod open;
 mod publish;
@@ -22,7 +23,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
-    accounts::UserRow,
+    accounts::{NewUser, Profile, Taken, UserRow},
     channels::{Channel, ChannelEdit, ChannelEdited},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
     publish::{PublishFacts, PublishTarget},
