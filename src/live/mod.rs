@@ -2,11 +2,13 @@
 //! RTMP or HTTP.
 
 mod archive;
+mod cards;
 mod claim;
 mod layout;
 mod lifecycle;
 mod memory;
 mod meters;
+mod onair;
 mod orphan;
 mod pause;
 mod publisher;

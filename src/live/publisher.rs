@@ -45,13 +45,12 @@ impl Publisher {
             drop(ingest);
             return Err(self.reason());
         }
-        let Some(session) = &mut ingest.session else {
+        if ingest.session.is_none() {
             drop(ingest);
             return Err(self.reason());
-        };
-        let pushed = session.segmenter.push(tag);
-        self.stream.collect(&mut ingest);
-        self.stream.list_pending(&mut ingest).await;
+        }
+        let pushed = ingest.air.push(tag, self.stream.common.now());
+        self.stream.air(&mut ingest).await;
         pushed.map_err(Refused::from)
     }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use segmenter::{
-    Notice, Output, Resume, Segment, Segmenter,
+    Notice, Segment,
     segment::{Tracks, VideoTrack},
 };
 use storage::Store;
@@ -28,6 +28,7 @@ use super::{
     layout,
     memory::{Id, Memory},
     meters,
+    onair::{Aired, OnAir, Piece},
     reads::Reads,
     snapshot::{self, Rates},
     thumbnail,
@@ -93,7 +94,6 @@ pub(super) fn wall() -> Duration {
 /// One continuous publish.
 pub(super) struct Session {
     pub id: SessionId,
-    pub segmenter: Segmenter,
     pub peer: Peer,
     /// Puts the publisher out.
     pub evict: watch::Sender<Option<Refused>>,
@@ -101,7 +101,7 @@ pub(super) struct Session {
 
 /// A finished segment on its way to the list. It survives a push that is given up.
 struct Pending {
-    segment: Segment,
+    piece: Piece,
     session: SessionId,
     /// Once the archive has it.
     stored: Option<oneshot::Receiver<()>>,
@@ -113,7 +113,7 @@ pub(super) struct Ingest {
     /// Counts claims: a publisher of an earlier one has been put out.
     pub generation: u64,
     pub session: Option<Session>,
-    pub resume: Option<Resume>,
+    pub air: OnAir,
     pub takeovers: Takeovers,
     pub rates: Rates,
     pub multivariant: Option<Rendered>,
@@ -125,8 +125,10 @@ pub(super) struct Ingest {
     pub ended: Option<Duration>,
     pub retired: bool,
     pending: VecDeque<Pending>,
-    tracks: Tracks,
-    counted_fps: Option<f64>,
+    /// Of the segments that are no publisher's.
+    slate: SessionId,
+    /// Segments were listed that viewers do not see yet.
+    unpublished: bool,
     independent: bool,
     pictured: Option<Duration>,
 }
@@ -143,6 +145,8 @@ pub(super) struct Stream {
     pub state: RwLock<Option<StreamNow>>,
     pub archive: Archive,
     counters: watch::Sender<Counters>,
+    /// When [`Stream::tick`] is to be called.
+    due: watch::Sender<Option<Duration>>,
     picturing: AtomicBool,
 }
 
@@ -157,12 +161,15 @@ impl Stream {
         let (counters, saved) = watch::channel(window.counters());
         tokio::spawn(save_counters(common.db.clone(), uid.clone(), saved));
         let archive = Archive::start(setup(common, &uid));
-        Arc::new(Self {
+        let (due, ticks) = watch::channel(None);
+        let air = OnAir::new(segmenting(&common.config), window.counters());
+        let stream = Arc::new(Self {
             uid,
             record,
             common: Arc::clone(common),
             archive,
             counters,
+            due,
             snapshot: watch::Sender::new(None),
             thumbnail: RwLock::new(None),
             state: RwLock::new(Some(StreamNow::default())),
@@ -171,7 +178,7 @@ impl Stream {
                 window,
                 generation: 0,
                 session: None,
-                resume: None,
+                air,
                 takeovers: Takeovers::default(),
                 rates: Rates::default(),
                 multivariant: None,
@@ -180,36 +187,37 @@ impl Stream {
                 ended: None,
                 retired: false,
                 pending: VecDeque::new(),
-                tracks: Tracks::default(),
-                counted_fps: None,
+                slate: SessionId::random(),
+                unpublished: false,
                 independent: true,
                 pictured: None,
             }),
-        })
+        });
+        tokio::spawn(keep_ticking(Arc::downgrade(&stream), common.origin, ticks));
+        stream
     }
 
     pub(super) fn id(&self, name: &SegmentName) -> Id {
         (self.uid.clone(), name.clone())
     }
 
-    /// Takes what the session's segmenter has finished.
+    /// Takes what is on the air by now.
     pub(super) fn collect(&self, ingest: &mut Ingest) {
-        let Some(session) = &mut ingest.session else {
-            return;
-        };
-        while let Some(output) = session.segmenter.poll() {
-            match output {
-                Output::Tracks(tracks) => {
-                    tracing::info!(stream = %self.uid, session = session.id.as_str(), ?tracks, "tracks");
-                    ingest.tracks = tracks;
-                    ingest.counted_fps = None;
+        while let Some(aired) = ingest.air.poll() {
+            let session = ingest.session.as_ref().map_or(&ingest.slate, |one| &one.id);
+            match aired {
+                Aired::Tracks(tracks) => {
+                    tracing::info!(stream = %self.uid, session = session.as_str(), ?tracks, "tracks");
                 }
-                Output::Segment(segment) => ingest.pending.push_back(Pending {
-                    segment,
-                    session: session.id.clone(),
-                    stored: None,
-                }),
-                Output::Notice(notice) => self.notice(&session.id, &notice),
+                Aired::Notice(notice) => self.notice(session, &notice),
+                Aired::Piece(piece) => {
+                    let session = if piece.slate { &ingest.slate } else { session };
+                    ingest.pending.push_back(Pending {
+                        session: session.clone(),
+                        piece: *piece,
+                        stored: None,
+                    });
+                }
             }
         }
     }
@@ -238,12 +246,15 @@ impl Stream {
         }
     }
 
-    /// Lists what [`Stream::collect`] took, in order, each once the store has it or
-    /// `storage.list_deadline` is over. Given up in between it goes on where it was.
-    pub(super) async fn list_pending(self: &Arc<Self>, ingest: &mut Ingest) {
-        while let Some(next) = ingest.pending.front_mut() {
+    /// Lists what [`Stream::collect`] took and may be listed `by` then, in order, each once the
+    /// store has it or `storage.list_deadline` is over; viewers see all of it at once. Given up in
+    /// between it goes on where it was.
+    pub(super) async fn list_pending(self: &Arc<Self>, ingest: &mut Ingest, by: Duration) {
+        while let Some(next) = ingest.pending.front_mut()
+            && next.piece.not_before <= by
+        {
             let stored = next.stored.get_or_insert_with(|| {
-                self.keep(&ingest.window.next_name(&next.session), &next.segment)
+                self.keep(&ingest.window.next_name(&next.session), &next.piece.segment)
             });
             let deadline = self.common.config.storage.list_deadline;
             if !matches!(tokio::time::timeout(deadline, stored).await, Ok(Ok(()))) {
@@ -254,6 +265,40 @@ impl Stream {
                 self.list(ingest, &next);
             }
         }
+        if std::mem::take(&mut ingest.unpublished) {
+            self.publish(ingest);
+            ingest.air.listed(self.common.now());
+            self.counters.send_replace(ingest.window.counters());
+        }
+        self.schedule(ingest);
+    }
+
+    /// Everything that is due by now.
+    pub(super) async fn air(self: &Arc<Self>, ingest: &mut Ingest) {
+        self.collect(ingest);
+        let now = self.common.now();
+        self.list_pending(ingest, now).await;
+    }
+
+    /// The slate's next segment, and what had to wait.
+    async fn tick(self: &Arc<Self>) {
+        let mut ingest = self.ingest.lock().await;
+        let now = self.common.now();
+        if !self.common.is_draining() {
+            ingest.air.tick(now);
+        }
+        self.collect(&mut ingest);
+        self.list_pending(&mut ingest, now).await;
+    }
+
+    fn schedule(&self, ingest: &Ingest) {
+        let waiting = ingest.pending.front().map(|next| next.piece.not_before);
+        let due = ingest.air.due().into_iter().chain(waiting).min();
+        self.due.send_if_modified(|told| {
+            let changed = *told != due;
+            *told = due;
+            changed
+        });
     }
 
     /// Makes a segment fetchable and queues it for the store.
@@ -271,7 +316,7 @@ impl Stream {
     }
 
     fn list(self: &Arc<Self>, ingest: &mut Ingest, next: &Pending) {
-        let segment = &next.segment;
+        let segment = &next.piece.segment;
         let facts = Facts {
             duration_90k: segment.duration_90k,
             discontinuity: segment.discontinuity,
@@ -281,28 +326,26 @@ impl Stream {
         let name = ingest.window.next_name(&next.session);
         let now = self.common.now();
         let left = ingest.window.push(&next.session, facts, now, wall());
+        ingest.unpublished = true;
         self.unlist(&left);
         let bytes = segment.len as u64;
         ingest
             .rates
             .add(bytes, segment.duration_90k, segment.target_duration_s);
         ingest.independent &= segment.independent;
-        if ingest.counted_fps.is_none() {
-            ingest.counted_fps = snapshot::frame_rate(segment.pictures, segment.duration_90k);
-        }
-        self.publish(ingest);
-        self.counters.send_replace(ingest.window.counters());
         meters::segment(bytes);
-        meters::ingest(
-            self.uid.as_str(),
-            bytes,
-            segment.duration_90k,
-            segment.pictures,
-            segment.idr.is_some(),
-        );
         tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
-            discontinuity = segment.discontinuity, "segment listed");
-        self.picture(ingest, segment);
+            discontinuity = segment.discontinuity, slate = next.piece.slate, "segment listed");
+        if !next.piece.slate {
+            meters::ingest(
+                self.uid.as_str(),
+                bytes,
+                segment.duration_90k,
+                segment.pictures,
+                segment.idr.is_some(),
+            );
+            self.picture(ingest, segment);
+        }
     }
 
     /// Notes that `left` are listed no more.
@@ -330,10 +373,11 @@ impl Stream {
         let meta = layout::playlist_meta(target_duration_s);
         let multivariant = match ingest.multivariant.take() {
             // After a restart, until the publisher is back and tells its tracks again.
-            Some(before) if ingest.tracks == Tracks::default() => before,
+            Some(before) if *ingest.air.tracks() == Tracks::default() => before,
             before => {
-                let (rates, fps) = (ingest.rates, ingest.counted_fps);
-                let text = snapshot::multivariant(&ingest.tracks, rates, fps, ingest.independent);
+                let (rates, fps) = (ingest.rates, ingest.air.counted_fps());
+                let tracks = ingest.air.tracks();
+                let text = snapshot::multivariant(tracks, rates, fps, ingest.independent);
                 match before.filter(|before| before.plain[..] == text[..]) {
                     Some(same) => same,
                     None => {
@@ -364,7 +408,7 @@ impl Stream {
         let now = self.common.now();
         let interval = self.common.config.thumbnail_interval;
         let due = ingest.pictured.is_none_or(|then| now >= then + interval);
-        let audio_only = ingest.tracks.video.is_none() && ingest.pictured.is_none();
+        let audio_only = ingest.air.tracks().video.is_none() && ingest.pictured.is_none();
         if !due || (segment.idr.is_none() && !audio_only) {
             return;
         }
@@ -378,7 +422,7 @@ impl Stream {
         let idr = segment
             .idr
             .clone()
-            .filter(|_| !ingest.tracks.video.as_ref().is_some_and(too_big));
+            .filter(|_| !ingest.air.tracks().video.as_ref().is_some_and(too_big));
         let stream = Arc::clone(self);
         tokio::spawn(async move {
             stream.make_thumbnail(idr).await;
@@ -406,21 +450,61 @@ impl Stream {
     /// Closes the session, if any: its open segment is listed (media rule 8), and its publisher
     /// is told `reason`.
     pub(super) async fn close(self: &Arc<Self>, ingest: &mut Ingest, reason: Option<Refused>) {
-        let Some(session) = &mut ingest.session else {
+        if ingest.session.is_none() {
             return;
-        };
-        let resume = session.segmenter.finish();
-        self.collect(ingest);
-        self.list_pending(ingest).await;
-        if ingest.window.counters().next_sequence > 0 {
-            ingest.resume = Some(resume);
         }
+        ingest.air.lost();
+        self.air(ingest).await;
         if let Some(session) = ingest.session.take() {
             tracing::info!(stream = %self.uid, session = session.id.as_str(),
                 connection = session.peer.connection, reason = ?reason, "session over");
             session.evict.send_replace(reason);
         }
         meters::ingest_over(self.uid.as_str());
+    }
+
+    /// Closes the session and takes the slate off: everything that waits is listed now.
+    pub(super) async fn go_off(self: &Arc<Self>, ingest: &mut Ingest, reason: Refused) {
+        self.close(ingest, Some(reason)).await;
+        ingest.air.end();
+        self.collect(ingest);
+        self.list_pending(ingest, Duration::MAX).await;
+    }
+}
+
+/// Calls [`Stream::tick`] whenever it is due, while the stream is there.
+async fn keep_ticking(
+    stream: Weak<Stream>,
+    origin: Instant,
+    mut due: watch::Receiver<Option<Duration>>,
+) {
+    loop {
+        let next = *due.borrow_and_update();
+        let wait = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(origin + at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = due.changed() => if changed.is_err() {
+                return;
+            },
+            () = wait => {
+                let Some(stream) = stream.upgrade() else { return };
+                stream.tick().await;
+            }
+        }
+    }
+}
+
+/// What segmenters of this server are told.
+fn segmenting(config: &Config) -> segmenter::Config {
+    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    segmenter::Config {
+        target_ms: millis(config.hls.target_duration),
+        max_segment_ms: millis(config.hls.max_segment),
+        segment_bytes: config.limits.segment_bytes,
     }
 }
 
