@@ -150,9 +150,7 @@ impl OnAir {
             // the media goes on behind it.
             if self.pace.needs_one_more(now) {
                 let due = self.pace.due().max(now);
-                let segment = slate.segment();
-                self.pace.planned(due, segment.duration_90k);
-                self.aired.push_back(piece(segment, true, due));
+                self.aired.push_back(next_piece(slate, &mut self.pace, due));
             }
             self.pace.leave(now);
             self.resume = Some(slate.resume());
@@ -223,9 +221,7 @@ impl OnAir {
         if let Source::Slate(slate) = &mut self.source
             && self.pace.due() <= now
         {
-            let segment = slate.segment();
-            self.pace.planned(now, segment.duration_90k);
-            self.aired.push_back(piece(segment, true, now));
+            self.aired.push_back(next_piece(slate, &mut self.pace, now));
         }
     }
 
@@ -243,9 +239,8 @@ impl OnAir {
         let mut slate = Slate::new(&tracks, fps, self.resume.as_ref()?, card)?;
         self.pace.begin(now, slate.target_s());
         let due = self.pace.due().max(now);
-        let segment = slate.segment();
-        self.pace.planned(due, segment.duration_90k);
-        self.aired.push_back(piece(segment, true, due));
+        let first = next_piece(&mut slate, &mut self.pace, due);
+        self.aired.push_back(first);
         self.source = Source::Slate(Box::new(slate));
         Some(due)
     }
@@ -298,6 +293,14 @@ impl OnAir {
             });
         }
     }
+}
+
+/// The slate's segment that will be listed at `due`.
+fn next_piece(slate: &mut Slate, pace: &mut Pace, due: Duration) -> Aired {
+    let length_ms = pace.length(due).as_millis();
+    let segment = slate.segment(u32::try_from(length_ms).unwrap_or(u32::MAX));
+    pace.planned(due, segment.duration_90k);
+    piece(segment, true, due)
 }
 
 fn piece(segment: Segment, slate: bool, not_before: Duration) -> Aired {

@@ -45,6 +45,13 @@ impl Pace {
         self.media_end.clamp(soonest, soonest + self.target)
     }
 
+    /// How long the segment that is listed at `due` is to be: a target duration, or less where
+    /// media has run ahead of time, as it does a little at the end of each slate.
+    pub(super) fn length(&self, due: Duration) -> Duration {
+        let wanted = (due + self.target).saturating_sub(self.media_end);
+        wanted.clamp(self.target / 2, self.target)
+    }
+
     /// A segment of this length will be listed at `due`.
     pub(super) fn planned(&mut self, due: Duration, duration_90k: u64) {
         // What was missed while the process slept is not made up for.
@@ -104,6 +111,9 @@ mod tests {
         pace.listed(ms(13_200));
         pace.begin(ms(14_000), 2);
         assert_eq!(pace.due(), ms(15_800), "1.8 s were left");
+        assert_eq!(pace.length(ms(15_800)), ms(2000));
+        assert_eq!(pace.length(ms(15_000)), ms(1200));
+        assert_eq!(pace.length(ms(14_000)), ms(1000));
         assert_eq!(pace.first_live(), ms(0));
     }
 
