@@ -2,6 +2,7 @@
 //! RTMP or HTTP.
 
 mod archive;
+mod audience;
 mod cards;
 mod claim;
 mod layout;
@@ -24,7 +25,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
     time::SystemTime,
 };
@@ -46,6 +47,7 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 use archive::Health;
+use audience::Audience;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
 use stream::{Common, Stream};
@@ -167,6 +169,14 @@ pub struct Snapshot {
     pub target_duration_s: u32,
     /// The playlist has its ENDLIST.
     pub ended: bool,
+    audience: Arc<Audience>,
+}
+
+impl Snapshot {
+    /// Counts `address` among the viewers: it fetched the media playlist. Takes no lock.
+    pub fn seen_by(&self, address: IpAddr) {
+        self.audience.seen(address);
+    }
 }
 
 /// A segment's or thumbnail's bytes as served.

@@ -143,9 +143,15 @@ impl Stream {
     /// What it does now; `None` once it has ended.
     pub(super) fn now(&self) -> Option<StreamNow> {
         let state = *self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.map(|state| StreamNow {
-            playable: self.snapshot.borrow().is_some(),
-            ..state
+        state.map(|state| {
+            let snapshot = self.snapshot.borrow();
+            let target_s = snapshot.as_ref().map(|snapshot| snapshot.target_duration_s);
+            let span = Duration::from_secs(2 * u64::from(target_s.unwrap_or(0)));
+            StreamNow {
+                playable: target_s.is_some(),
+                viewers: self.audience.count(span),
+                ..state
+            }
         })
     }
 }

@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     Peer, Refused, Rendered, Served, Snapshot, StreamNow,
     archive::{Archive, Fate, Health, Setup},
+    audience::Audience,
     claim::Takeovers,
     layout,
     memory::{Id, Memory},
@@ -144,6 +145,7 @@ pub(super) struct Stream {
     /// What [`super::Live::view`] tells, `None` once it has ended.
     pub state: RwLock<Option<StreamNow>>,
     pub archive: Archive,
+    pub audience: Arc<Audience>,
     counters: watch::Sender<Counters>,
     /// When [`Stream::tick`] is to be called.
     due: watch::Sender<Option<Duration>>,
@@ -168,6 +170,7 @@ impl Stream {
             record,
             common: Arc::clone(common),
             archive,
+            audience: Arc::new(Audience::new(common.config.limits.pollers)),
             counters,
             due,
             snapshot: watch::Sender::new(None),
@@ -400,6 +403,7 @@ impl Stream {
             media,
             target_duration_s,
             ended: ingest.ended.is_some(),
+            audience: Arc::clone(&self.audience),
         })));
     }
 
