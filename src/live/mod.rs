@@ -7,6 +7,7 @@ mod cards;
 mod claim;
 mod layout;
 mod lifecycle;
+mod listing;
 mod memory;
 mod meters;
 mod onair;

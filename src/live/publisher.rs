@@ -41,11 +41,7 @@ impl Publisher {
     /// Terminal: tell the encoder and close.
     pub async fn push(&mut self, tag: &Tag) -> Result<(), Refused> {
         let mut ingest = self.stream.ingest.lock().await;
-        if ingest.generation != self.generation {
-            drop(ingest);
-            return Err(self.reason());
-        }
-        if ingest.session.is_none() {
+        if ingest.generation != self.generation || ingest.session.is_none() {
             drop(ingest);
             return Err(self.reason());
         }

@@ -310,8 +310,7 @@ proptest! {
         }
         world.air.end();
         world.collect();
-        world.now += 10 * TARGET;
-        world.update();
+        world.wait(10 * TARGET);
         prop_assert!(world.waiting.is_empty() && world.air.due().is_none());
         world.check();
     }
