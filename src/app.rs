@@ -43,7 +43,8 @@ pub struct App {
     pub db: Db,
     /// Its secret, for keys of streams made in this process.
     pub secret: Secret,
-    live: Live,
+    /// Its live streams.
+    pub live: Live,
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
     supervisor: JoinHandle<()>,
