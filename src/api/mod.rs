@@ -60,6 +60,7 @@ use tokio::sync::Semaphore;
 
 pub use fields::{Fields, Text};
 pub use page::Page;
+pub use reminders::keep_reminding;
 pub use reply::{Content, Failure, Reply};
 pub use request::{Head, Request};
 pub use route::Call;

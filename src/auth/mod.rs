@@ -4,8 +4,8 @@
 mod account;
 mod attempts;
 mod identity;
-mod publish;
 mod password;
+mod publish;
 mod seal;
 mod secret;
 mod token;

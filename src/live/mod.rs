@@ -2,11 +2,15 @@
 //! RTMP or HTTP.
 
 mod archive;
+mod audience;
+mod cards;
 mod claim;
 mod layout;
 mod lifecycle;
+mod listing;
 mod memory;
 mod meters;
+mod onair;
 mod orphan;
 mod pause;
 mod publisher;
@@ -23,7 +27,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
     time::SystemTime,
 };
@@ -45,6 +49,7 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 use archive::Health;
+use audience::Audience;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
 use stream::{Common, Stream};
@@ -166,6 +171,14 @@ pub struct Snapshot {
     pub target_duration_s: u32,
     /// The playlist has its ENDLIST.
     pub ended: bool,
+    audience: Arc<Audience>,
+}
+
+impl Snapshot {
+    /// Counts `address` among the viewers: it fetched the media playlist. Takes no lock.
+    pub fn seen_by(&self, address: IpAddr) {
+        self.audience.seen(address);
+    }
 }
 
 /// A segment's or thumbnail's bytes as served.

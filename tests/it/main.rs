@@ -8,6 +8,7 @@ mod hostile;
 mod http;
 mod media;
 mod memory;
+mod pause;
 mod play;
 mod process;
 mod publish;
