@@ -4,6 +4,7 @@
 // Test support code is all test code, also outside functions marked `#[test]`.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod channels;
 mod hostile;
 mod http;
 mod media;
@@ -13,5 +14,6 @@ mod play;
 mod process;
 mod publish;
 mod refusals;
+mod streams;
 mod support;
 mod tidy;

@@ -8,6 +8,7 @@ pub mod encoder;
 pub mod http;
 pub mod oracle;
 pub mod playlist;
+pub mod rest;
 pub mod server;
 pub mod slots;
 pub mod wait;
