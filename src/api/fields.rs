@@ -239,7 +239,9 @@ mod tests {
             fault(r#"{"a":"z"}"#, choice),
             "\"z\" is not a valid choice."
         );
-        let boolean = |fields: &mut Fields| drop(fields.boolean("a"));
+        let boolean = |fields: &mut Fields| {
+            let _ = fields.boolean("a");
+        };
         assert_eq!(fault(r#"{"a":3}"#, boolean), "Must be a valid boolean.");
     }
 

@@ -176,6 +176,8 @@ impl Server {
     ) {
         let status = answer.status();
         let failed = status.is_server_error() && label != Label::Probe;
+        // Clients look at a stream again and again.
+        let read = status.is_success() && request.method() == Method::GET;
         macro_rules! line {
             ($level:ident) => {
                 $level!(
@@ -196,7 +198,7 @@ impl Server {
         }
         if failed || took >= SLOW {
             line!(warn);
-        } else if matches!(label, Label::Page | Label::Api | Label::Unknown) {
+        } else if matches!(label, Label::Page | Label::Unknown) || label == Label::Api && !read {
             line!(info);
         } else {
             line!(debug);

@@ -4,6 +4,7 @@
 // Test support code is all test code, also outside functions marked `#[test]`.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod accounts;
 mod channels;
 mod hostile;
 mod http;

@@ -6,6 +6,7 @@ pub mod clip;
 pub mod count;
 pub mod encoder;
 pub mod http;
+pub mod mailbox;
 pub mod oracle;
 pub mod playlist;
 pub mod rest;
