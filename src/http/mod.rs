@@ -177,7 +177,7 @@ impl Server {
         let status = answer.status();
         let failed = status.is_server_error() && label != Label::Probe;
         // Clients look at a stream again and again.
-        let read = status.is_success() && request.method() == Method::GET;
+        let read = status.is_success() && request.method == Method::GET;
         macro_rules! line {
             ($level:ident) => {
                 $level!(
