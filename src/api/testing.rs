@@ -70,10 +70,12 @@ impl Fixture {
             .expect("an empty store is taken up");
         let auth = Auth::new(db.clone(), secret, &config);
         let address = Ipv4Addr::LOCALHOST;
+        // Letters are dropped: nobody empties the queue.
+        let (mail, _) = Mail::new(&config).expect("the mail settings hold");
         let api = Api {
             urls: Urls::new(&config, (address, 80).into(), (address, 1935).into()),
             background: Arc::new(Semaphore::new(config.limits.background_calls)),
-            mail: Mail::default(),
+            mail,
             config,
             db,
             auth,

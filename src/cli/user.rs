@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     db::{Db, Profile, UserRow},
     error::{Error, Kind, Result},
-    name::{Email, Username},
+    person::{Email, Username},
 };
 
 /// Longest password, characters.

@@ -133,8 +133,6 @@ impl Server {
             },
             Route::Media(uid, rendition) => match live.snapshot(&uid) {
                 Some(snapshot) if rendition == Rendition::source() => {
-                    let proxies = &config.http.trusted_proxies;
-                    snapshot.seen_by(client::address(peer.ip(), headers, proxies));
                     delivery::playlist(headers, &snapshot.media, snapshot.target_duration_s)
                 }
                 _ => delivery::missing(Missing::NotFound),
@@ -164,8 +162,8 @@ impl Server {
         }
     }
 
-    /// The access log. By default it shows failures, slow answers and pages: not each segment, and
-    /// not what a balancer asks each second. Query strings are left out: they can hold secrets.
+    /// The access log. By default it shows failures, slow answers, pages and calls that change
+    /// something: not each segment, and not what programs ask each second. Query strings are left out: they can hold secrets.
     fn log(
         &self,
         label: Label,
@@ -176,8 +174,6 @@ impl Server {
     ) {
         let status = answer.status();
         let failed = status.is_server_error() && label != Label::Probe;
-        // Clients look at a stream again and again.
-        let read = status.is_success() && request.method == Method::GET;
         macro_rules! line {
             ($level:ident) => {
                 $level!(
@@ -196,9 +192,11 @@ impl Server {
                 )
             };
         }
+        // What programs poll is no news.
+        let polled = label == Label::Api && request.method == Method::GET && status.is_success();
         if failed || took >= SLOW {
             line!(warn);
-        } else if matches!(label, Label::Page | Label::Unknown) || label == Label::Api && !read {
+        } else if matches!(label, Label::Page | Label::Api | Label::Unknown) && !polled {
             line!(info);
         } else {
             line!(debug);
