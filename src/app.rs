@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use self::{parts::Parts, readiness::Readiness};
 use crate::{
-    api::Api,
+    api::{self, Api},
     auth::{Auth, Secret},
     config::{Backend, Config},
     db::Db,
@@ -45,7 +45,8 @@ pub struct App {
     pub db: Db,
     /// Its secret, for keys of streams made in this process.
     pub secret: Secret,
-    live: Live,
+    /// Its live streams.
+    pub live: Live,
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
     supervisor: JoinHandle<()>,
@@ -104,19 +105,20 @@ impl App {
 
         let readiness = Arc::new(Readiness::new());
         let urls = Urls::new(&config, http, rtmp);
+        let api = Api {
+            config: config.clone(),
+            db: db.clone(),
+            auth: auth.clone(),
+            live: live.clone(),
+            store,
+            mail,
+            urls: urls.clone(),
+            background: Arc::new(Semaphore::new(config.limits.background_calls)),
+        };
         let state = Arc::new(http::State {
             config: config.clone(),
             live: live.clone(),
-            api: Api {
-                config: config.clone(),
-                db: db.clone(),
-                auth: auth.clone(),
-                live: live.clone(),
-                store,
-                mail,
-                urls: urls.clone(),
-                background: Arc::new(Semaphore::new(config.limits.background_calls)),
-            },
+            api: api.clone(),
             urls: urls.clone(),
             metrics: metrics.clone(),
             not_ready: readiness.watch(),
@@ -143,6 +145,8 @@ impl App {
         parts.start("database check", until_stop(check, stop.subscribe()));
         if let Some(postman) = postman {
             parts.start("mail", postman.run(stop.subscribe()));
+            let remind = api::keep_reminding(api);
+            parts.start("reminders", until_stop(remind, stop.subscribe()));
         }
         let upkeep = telemetry::keep_up(metrics);
         parts.start("metrics", until_stop(upkeep, stop.subscribe()));

@@ -13,6 +13,7 @@ pub mod http;
 pub mod live;
 pub mod mail;
 pub mod name;
+pub mod person;
 pub mod rtmp;
 pub mod telemetry;
 pub mod time;

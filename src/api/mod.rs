@@ -24,15 +24,28 @@
 //! Tests drive `Api::answer` with `testing::Fixture` and `testing::request`.
 
 mod account;
+mod channel_route;
+#[cfg(test)]
+mod channel_tests;
+mod channels;
 mod fields;
 mod letter;
 mod page;
 mod photo;
 mod question;
+mod reminders;
 mod reply;
 mod request;
 mod reset;
 mod route;
+mod search;
+mod stream_life;
+mod stream_route;
+#[cfg(test)]
+mod stream_tests;
+mod stream_view;
+mod streams;
+mod subscribers;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -47,6 +60,7 @@ use tokio::sync::Semaphore;
 
 pub use fields::{Fields, Text};
 pub use page::Page;
+pub use reminders::keep_reminding;
 pub use reply::{Content, Failure, Reply};
 pub use request::{Head, Request};
 pub use route::Call;
@@ -93,6 +107,8 @@ impl Api {
             Call::ResetForm => reset::form(self, request).await,
             Call::Reset => reset::set(self, request).await,
             Call::Questions => Ok(question::list()),
+            Call::Channel(call) => channels::answer(self, request, call).await,
+            Call::Stream(call) => streams::answer(self, request, call).await,
             Call::User(name) => users::get(self, request, name).await,
             Call::EditUser(name) => users::edit(self, request, name, false).await,
             Call::ReplaceUser(name) => users::edit(self, request, name, true).await,

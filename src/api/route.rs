@@ -1,6 +1,10 @@
 //! Which call a method and a path ask for. Pure: it does not know whether what is named exists.
 
-use super::reply::Failure;
+use super::{
+    channel_route::{self, ChannelCall},
+    reply::Failure,
+    stream_route::{self, StreamCall},
+};
 
 /// The methods that calls have. HEAD is answered as GET, OPTIONS before it comes here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,10 @@ pub enum Call {
     Reset,
     /// GET /question/, /questions/
     Questions,
+    /// On channels.
+    Channel(ChannelCall),
+    /// On streams.
+    Stream(StreamCall),
     /// GET /users/{username}/
     User(String),
     /// PATCH /users/{username}/
@@ -112,6 +120,8 @@ fn find(method: Method, path: &[&str]) -> Option<Call> {
         (Get, ["reset"]) => Call::ResetForm,
         (Post, ["reset"]) => Call::Reset,
         (Get, ["question" | "questions"]) => Call::Questions,
+        (method, ["channels", rest @ ..]) => Call::Channel(channel_route::find(method, rest)?),
+        (method, ["streams", rest @ ..]) => Call::Stream(stream_route::find(method, rest)?),
         (Get, ["users", name]) => Call::User(own(name)),
         (Patch, ["users", name]) => Call::EditUser(own(name)),
         (Put, ["users", name]) => Call::ReplaceUser(own(name)),

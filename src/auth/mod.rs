@@ -5,6 +5,7 @@ mod account;
 mod attempts;
 mod identity;
 mod password;
+mod publish;
 mod seal;
 mod secret;
 mod token;
@@ -16,6 +17,7 @@ use std::{
 
 pub use account::{LoginRefused, Registered, Registration};
 pub use identity::Identity;
+pub use publish::PublishRefusal;
 pub use secret::{KeyHash, Secret};
 pub use token::{BadToken, Bearer, Issued};
 
@@ -27,24 +29,9 @@ use self::{
 };
 use crate::{
     config::{Config, Limits},
-    db::{Db, Status, UserRow},
+    db::{Db, UserRow},
     error::Result,
-    name::{StreamKey, StreamUid},
 };
-
-/// Why a publish was refused; the text is what the encoder is shown.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishRefusal {
-    /// Unknown or malformed key.
-    #[error("unknown stream key")]
-    UnknownKey,
-    /// The stream was stopped or cancelled.
-    #[error("this stream has ended: create a new one")]
-    Ended,
-    /// The database could not be asked.
-    #[error("the server cannot check stream keys now: try again")]
-    Unavailable,
-}
 
 /// Why nobody is identified.
 #[derive(Debug)]
@@ -66,6 +53,7 @@ pub struct Auth {
 struct Inner {
     tokens: Tokens,
     known: Known,
+    publishes: publish::SharedAttempts,
     passwords: Passwords,
     attempts: Attempts,
     limits: Limits,
@@ -78,6 +66,7 @@ impl Auth {
         let limits = config.limits.clone();
         let inner = Inner {
             tokens: Tokens::new(&secret, config.auth.token_ttl),
+            publishes: publish::SharedAttempts::default(),
             known: Known::new(limits.cached_users),
             passwords: Passwords::new(limits.logins_at_once, limits.logins_waiting),
             attempts: Attempts::new(limits.login_window, limits.login_subjects),
@@ -166,26 +155,6 @@ impl Auth {
     pub fn forget(&self, user_id: i64) {
         self.inner.known.forget(user_id);
     }
-
-    /// The stream that `key` publishes to. The key is never logged: it is the whole credential.
-    ///
-    /// # Errors
-    /// The refusal the encoder is shown.
-    pub async fn authorize_publish(&self, key: &str) -> Result<StreamUid, PublishRefusal> {
-        let key = StreamKey::parse(key).ok_or(PublishRefusal::UnknownKey)?;
-        let hash = self.secret.key_hash(&key);
-        match self.db.stream_by_key(&hash).await {
-            Ok(None) => Err(PublishRefusal::UnknownKey),
-            Ok(Some(row)) => match row.status {
-                Status::Pending | Status::Live => Ok(row.uid),
-                Status::Finished | Status::Cancel => Err(PublishRefusal::Ended),
-            },
-            Err(error) => {
-                tracing::error!(%error, "a stream key could not be checked");
-                Err(PublishRefusal::Unavailable)
-            }
-        }
-    }
 }
 
 /// The wall clock as tokens keep times: seconds since 1970.
@@ -197,6 +166,7 @@ fn now_s() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::{StreamKey, StreamUid};
 
     async fn authority(directory: &tempfile::TempDir) -> (Db, Auth, StreamUid, StreamKey) {
         let db = Db::open(&directory.path().join("t.db"), 16).unwrap();
