@@ -264,3 +264,34 @@ fn a_pause_outlives_the_process() {
         );
     });
 }
+
+#[tokio::test]
+async fn a_pause_while_draining_is_kept_for_the_next_process() {
+    let world = World::new(keep_all).await;
+    let uid = world.stream().await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(2).await;
+    world.live.drain().await;
+    world.live.pause(&uid).await.unwrap();
+    assert!(row(&world.db, &uid).await.paused_at_ms.is_some());
+    let before = end(&world.live, &uid);
+    later(20).await;
+    assert!(
+        end(&world.live, &uid) <= before + 1,
+        "no slate is made any more"
+    );
+}
+
+#[tokio::test]
+async fn an_encoder_faster_than_time_does_not_fill_memory_behind_a_slate() {
+    let world = World::new(keep_all).await;
+    let uid = world.stream().await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(2).await;
+    world.live.pause(&uid).await.unwrap();
+    reaches(&world.live, &uid, 5).await;
+    world.live.resume(&uid).await.unwrap();
+    // Each would have to wait for the first, which waits for its time.
+    feed.pictures(9 * GOP).await.unwrap();
+    assert_eq!(marks(&list(&world.live, &uid)).len(), 2);
+}
