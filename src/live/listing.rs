@@ -130,7 +130,8 @@ impl Stream {
 
     fn schedule(&self, ingest: &Ingest) {
         let waiting = ingest.pending.front().map(|next| next.piece.not_before);
-        let due = ingest.air.due().into_iter().chain(waiting).min();
+        let slate = ingest.air.due().filter(|_| !self.common.is_draining());
+        let due = slate.into_iter().chain(waiting).min();
         self.due.send_if_modified(|told| {
             let changed = *told != due;
             *told = due;

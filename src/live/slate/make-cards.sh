@@ -4,7 +4,8 @@
 # run this only to change how they look.
 #
 # One slice, Constrained Baseline and so CAVLC, no B pictures, one reference picture: that is what
-# the all-skip P pictures between two IDRs are written for. The level allows 60 pictures a second.
+# the all-skip P pictures between two IDRs are written for. The level allows 60 pictures a second,
+# and the SPS names that rate: a player that takes it for the real one then rounds no times together.
 set -eu
 cd "$(dirname "$0")"
 bold=/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf
@@ -20,7 +21,7 @@ card() {
         -c:v libx264 -profile:v baseline -level "$4" -preset veryslow -crf "$5" -bf 0 -refs 1 \
         -threads 1 -x264-params "slices=1:sliced-threads=0:keyint=250:vfr-input=1:aud=0" \
         -color_primaries bt709 -color_trc bt709 -colorspace bt709 -color_range tv \
-        -bsf:v "filter_units=pass_types=5|7|8" -f h264 "$1-$3.h264"
+        -bsf:v "filter_units=pass_types=5|7|8,h264_metadata=tick_rate=120" -f h264 "$1-$3.h264"
 }
 
 bar="w=iw*0.024:h=ih*0.2:y=ih*0.27:c=0x5b9dff:t=fill"
