@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::http::{Reply, parse, raw};
 
@@ -50,4 +50,81 @@ pub fn exchange(
     raw(address, &bytes)
         .and_then(|answer| parse(&answer, method == "HEAD"))
         .unwrap_or_else(|| panic!("no answer to {method} {target}"))
+}
+
+/// What a request carries besides its line.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    pub token: String,
+    pub content_type: String,
+    pub body: Vec<u8>,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Sent {
+    /// JSON by the holder of `token`; no body for `Null`, nobody for an empty token.
+    pub fn json(token: &str, body: &Value) -> Self {
+        let bytes = match body {
+            Value::Null => vec![],
+            body => body.to_string().into_bytes(),
+        };
+        Self::bytes(token, "application/json", bytes)
+    }
+
+    /// Any body.
+    pub fn bytes(token: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            token: token.to_owned(),
+            content_type: content_type.to_owned(),
+            body: body.into(),
+            headers: vec![],
+        }
+    }
+
+    /// With one more header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Sends one request and reads its answer.
+#[track_caller]
+pub fn send(address: SocketAddr, method: &str, target: &str, sent: &Sent) -> Reply {
+    let bearer = format!("Bearer {}", sent.token);
+    let mut headers = vec![];
+    if !sent.token.is_empty() {
+        headers.push(("Authorization", bearer.as_str()));
+    }
+    if !sent.body.is_empty() {
+        headers.push(("Content-Type", sent.content_type.as_str()));
+    }
+    let further = sent.headers.iter();
+    headers.extend(further.map(|(name, value)| (name.as_str(), value.as_str())));
+    exchange(address, method, target, &headers, &sent.body)
+}
+
+/// The password of every account of these tests.
+pub const PASSWORD: &str = "correct-horse-battery-7";
+
+/// Makes an account and logs in: its token.
+#[track_caller]
+pub fn account(address: SocketAddr, username: &str) -> String {
+    let email = format!("{username}@example.org");
+    let new = json!({ "username": username, "email": email, "password": PASSWORD });
+    let (status, answer) = call(address, "", "POST", "/token/?create=true", &new);
+    assert_eq!(status, 200, "{answer}");
+    log_in(address, username)
+}
+
+/// Logs in: the token.
+#[track_caller]
+pub fn log_in(address: SocketAddr, username: &str) -> String {
+    let login = json!({ "username": username, "password": PASSWORD });
+    let (status, answer) = call(address, "", "POST", "/token/", &login);
+    assert_eq!(status, 200, "{answer}");
+    answer["data"]["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned()
 }
