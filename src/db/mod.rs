@@ -1,7 +1,9 @@
 //! SQLite: WAL, one writer thread with group commit, a small read pool, numbered migrations. The
 //! only module that names rusqlite; it does not know what the rows are for.
 
+mod chat;
 mod open;
+mod questions;
 mod readers;
 mod streams;
 mod writer;
@@ -13,6 +15,9 @@ use std::{
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+
+pub use chat::{ChatRow, ChatWrite};
+pub use questions::{QuestionRow, QuestionWrite};
 
 use self::{
     readers::{Readers, closed},
