@@ -100,7 +100,7 @@ keys! {
     Refused "slate.mode" |c, v| c.slate.mode, v.choice(&[
         ("card", SlateMode::Card), ("freeze", SlateMode::Freeze), ("file", SlateMode::File)]);
     Refused "slate.file" |c, v| c.slate.file, v.optional(Value::path);
-    Unused "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
+    Used "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
 
     Used "storage.backend" |c, v| c.storage.backend, backend(v);
     Used "storage.required" |c, v| c.storage.required, v.switch();
@@ -189,6 +189,11 @@ keys! {
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
     Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
     Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
+    Used "limits.body_bytes" |c, v| c.limits.body_bytes, v.memory(KIB..=64 * MIB);
+    Used "limits.image_bytes" |c, v| c.limits.image_bytes, v.memory(KIB..=64 * MIB);
+    Used "limits.http_body_timeout" |c, v| c.limits.http_body_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.cached_users" |c, v| c.limits.cached_users, v.count(1..=10_000_000);
 }
 
 /// `"s3"` is a choice of the contract that this version cannot make.
