@@ -2,10 +2,12 @@
 //! only module that names rusqlite; it does not know what the rows are for.
 
 mod accounts;
+mod behind;
 mod cache;
 mod channels;
 mod chat;
 mod details;
+mod moderators;
 mod open;
 mod publish;
 mod questions;
@@ -17,6 +19,7 @@ mod writer;
 
 use std::{
     path::Path,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -25,9 +28,11 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     accounts::UserRow,
+    behind::{Behind, Places, RoomWrite},
     channels::{Channel, ChannelEdit, ChannelEdited},
-    chat::{ChatRow, ChatWrite},
+    chat::{Audit, ChatRow, ChatWrite, RoomRow},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
+    moderators::{MODERATORS_MAX, Moderator, Standing},
     publish::{PublishFacts, PublishTarget},
     questions::{QuestionRow, QuestionWrite},
     reminders::Reminder,
@@ -118,6 +123,7 @@ pub struct Db {
     requests: mpsc::Sender<Request>,
     readers: Readers,
     cache: Cache,
+    behind: Arc<OnceLock<Behind>>,
 }
 
 impl Db {
@@ -140,6 +146,7 @@ impl Db {
             requests,
             readers,
             cache,
+            behind: Arc::default(),
         })
     }
 
@@ -210,9 +217,8 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn finish_stream(&self, uid: &StreamUid, reason: &str, now_ms: i64) -> Result<bool> {
         let (uid, reason) = (uid.clone(), reason.to_owned());
-        let work = move |c: &Connection| {
-            streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid))
-        };
+        let work =
+            move |c: &Connection| streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid));
         self.write_stream(work).await
     }
 
@@ -243,7 +249,14 @@ impl Db {
         self.write_touching(move |c| {
             let first = streams::save_counters(c, &uid, counters)?;
             // Later ones change nothing that is cached.
-            Ok(((), if first { Touch::Stream(uid) } else { Touch::Nothing }))
+            Ok((
+                (),
+                if first {
+                    Touch::Stream(uid)
+                } else {
+                    Touch::Nothing
+                },
+            ))
         })
         .await
     }

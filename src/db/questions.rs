@@ -1,5 +1,7 @@
 //! Rows of viewers' questions. It does not know when a question may change.
 
+use rusqlite::{Connection, named_params, params};
+
 /// A question as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuestionRow {
@@ -41,4 +43,46 @@ pub enum QuestionWrite {
         /// Whether it stands.
         stands: bool,
     },
+}
+
+/// Carries one write out.
+pub(super) fn write(c: &Connection, stream_id: i64, write: &QuestionWrite) -> rusqlite::Result<()> {
+    let signed = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
+    let changed = match write {
+        QuestionWrite::Save(row) => c.execute(
+            "INSERT INTO questions (stream_id, id, author_id, author, anonymous, text, state,
+                 answer, answered_offset_s, pinned, duplicate_of, created_at_ms)
+             VALUES (:stream, :id, :author_id, :author, :anonymous, :text, :state, :answer,
+                 :offset, :pinned, :duplicate_of, :created)
+             ON CONFLICT DO UPDATE SET text = excluded.text, state = excluded.state,
+                 answer = excluded.answer, answered_offset_s = excluded.answered_offset_s,
+                 pinned = excluded.pinned, duplicate_of = excluded.duplicate_of",
+            named_params! {
+                ":stream": stream_id, ":id": signed(row.id), ":author_id": row.author_id,
+                ":author": row.author, ":anonymous": row.anonymous, ":text": row.text,
+                ":state": row.state, ":answer": row.answer, ":offset": row.answered_offset_s,
+                ":pinned": row.pinned, ":duplicate_of": row.duplicate_of.map(signed),
+                ":created": row.created_at_ms,
+            },
+        ),
+        QuestionWrite::Vote {
+            id,
+            user_id,
+            stands: true,
+        } => c.execute(
+            "INSERT INTO question_votes (stream_id, question_id, user_id) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+            params![stream_id, signed(*id), user_id],
+        ),
+        QuestionWrite::Vote {
+            id,
+            user_id,
+            stands: false,
+        } => c.execute(
+            "DELETE FROM question_votes
+             WHERE stream_id = ?1 AND question_id = ?2 AND user_id = ?3",
+            params![stream_id, signed(*id), user_id],
+        ),
+    };
+    changed.map(|_| ())
 }
