@@ -107,11 +107,11 @@ impl Urls {
     pub fn playlist(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/index.m3u8", self.http)
     }
-    /// The media playlist of what the publisher sends.
-    pub fn source(&self, uid: &StreamUid) -> String {
+    /// The media playlist of `source`.
+    pub fn media(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/source/index.m3u8", self.http)
     }
-    /// The newest picture.
+    /// The thumbnail.
     pub fn thumbnail(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/thumbnail.jpg", self.http)
     }
@@ -120,6 +120,10 @@ impl Urls {
         // http -> ws, https -> wss
         let rest = self.http.strip_prefix("http").unwrap_or(&self.http);
         format!("ws{rest}/ws/streams/{uid}/")
+    }
+    /// A user's photo.
+    pub fn photo(&self, name: &str) -> String {
+        format!("{}/photos/{name}", self.http)
     }
     /// The watch page.
     pub fn watch(&self, uid: &StreamUid) -> String {

@@ -6,6 +6,7 @@ mod behind;
 mod cache;
 mod channels;
 mod chat;
+mod credentials;
 mod details;
 mod moderators;
 mod open;
@@ -27,7 +28,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
-    accounts::UserRow,
+    accounts::{NewUser, Profile, Taken, UserRow},
     behind::{Behind, Places, RoomWrite},
     channels::{Channel, ChannelEdit, ChannelEdited},
     chat::{Audit, ChatRow, ChatWrite, RoomRow},

@@ -118,7 +118,7 @@ impl Hall {
     pub fn enter(
         self: &Arc<Self>,
         id: MemberId,
-        address: IpAddr,
+        from: (IpAddr, Arc<str>),
         login: Option<Login>,
         known: Option<&Known>,
     ) -> Result<Present, NoEntry> {
@@ -127,7 +127,7 @@ impl Hall {
         if inside.shut {
             return Err(NoEntry::Shut);
         }
-        let greeting = inside.room.join(now, id, address, login, known);
+        let greeting = inside.room.join(now, id, from, login, known);
         let greeting = greeting.map_err(NoEntry::Close)?;
         let outbox = Arc::new(Outbox::new(self.limits));
         outbox.greet(greeting.events.into_iter().map(|(_, frame)| frame));

@@ -35,7 +35,7 @@ use tokio::{
 };
 
 pub use chat::Known;
-pub use status::{Health, Issue, Status, Video};
+pub use status::{Health, Issue, Status};
 
 use self::{
     hall::{Clock, Hall, NoEntry, Present},
@@ -94,6 +94,8 @@ pub struct Newcomer {
     pub uid: StreamUid,
     /// What counts as one client.
     pub address: IpAddr,
+    /// What URLs for it begin with, like `https://live.example`.
+    pub site: Arc<str>,
     /// Who it is already.
     pub login: Option<(Bearer, Identity)>,
     /// What it knows already.
@@ -189,7 +191,8 @@ impl Inner {
                 Close::Overloaded
             })?;
             let known = newcomer.known.as_ref();
-            match hall.enter(id, newcomer.address, login.clone(), known) {
+            let from = (newcomer.address, newcomer.site.clone());
+            match hall.enter(id, from, login.clone(), known) {
                 Ok(present) => return Ok(present),
                 Err(NoEntry::Close(close)) => return Err(close),
                 Err(NoEntry::Shut) => self.forget(&hall),

@@ -70,6 +70,8 @@ pub enum Lost {
 struct Place {
     member: Member,
     address: IpAddr,
+    /// By which name it came, as URLs for it begin.
+    site: Arc<str>,
     login: Option<(i64, Duration)>,
 }
 
@@ -120,10 +122,11 @@ impl Room {
         &mut self,
         now: Now,
         id: MemberId,
-        address: IpAddr,
+        from: (IpAddr, Arc<str>),
         login: Option<Login>,
         known: Option<&Known>,
     ) -> Result<Effects, Close> {
+        let (address, site) = from;
         if self.places.len() >= self.members_max {
             return Err(Close::Overloaded);
         }
@@ -133,13 +136,14 @@ impl Room {
             self.closes_at = Some(now.mono + self.linger);
         }
         let mut effects = Effects::none();
-        for frame in self.greeting(now, &member, known) {
+        for frame in self.greeting(now, &member, &site, known) {
             effects.send(To::Member(id), frame);
         }
         let login = login.map(|login| (login.generation, login.expires));
         let place = Place {
             member,
             address,
+            site,
             login,
         };
         self.places.insert(id, place);
@@ -238,7 +242,14 @@ impl Room {
         if status.is_over() && !self.status.is_over() {
             self.closes_at = Some(now.mono + self.linger);
         }
-        effects.send(To::Everyone, status.frame());
+        // Once for each name that members came by: one, when `http.public_url` is set.
+        let mut frames: HashMap<&str, Frame> = HashMap::new();
+        for place in self.places.values() {
+            let frame = frames
+                .entry(&place.site)
+                .or_insert_with(|| status.frame(&place.site));
+            effects.send(To::Member(place.member.id), frame.clone());
+        }
         self.status = status;
         effects
     }
@@ -290,7 +301,8 @@ impl Room {
         let Some(place) = self.places.get(&id) else {
             return vec![];
         };
-        self.greeting(now, &place.member, None).split_off(1)
+        self.greeting(now, &place.member, &place.site, None)
+            .split_off(1)
     }
 
     /// Whether a message of this member needs to know if it subscribed; and to which channel.
@@ -384,10 +396,10 @@ impl Room {
     }
 
     /// Begins with `auth`.
-    fn greeting(&self, now: Now, member: &Member, known: Option<&Known>) -> Vec<Frame> {
+    fn greeting(&self, now: Now, member: &Member, site: &str, known: Option<&Known>) -> Vec<Frame> {
         let mut frames = vec![
             auth_frame(member, None),
-            self.status.frame(),
+            self.status.frame(site),
             self.presence.frame(now),
         ];
         frames.extend(self.chat.greet(known));

@@ -3,21 +3,13 @@
 use serde::Serialize;
 
 use super::wire::{Frame, encode};
-
-/// Where playlists are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Video {
-    /// The multivariant playlist.
-    pub index: String,
-    /// The media playlist of what the publisher sends.
-    pub source: String,
-}
+use crate::{event::Urls, name::StreamUid};
 
 /// A stream as its room shows it; times are RFC 3339.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Which stream.
-    pub uid: String,
+    pub uid: StreamUid,
     /// pending, live, finished or cancel.
     pub status: &'static str,
     /// The slate is shown.
@@ -28,10 +20,28 @@ pub struct Status {
     pub started_at: Option<String>,
     /// When it ended.
     pub ended_at: Option<String>,
-    /// null until there is something to play.
-    pub video: Option<Video>,
-    /// The newest picture.
-    pub thumbnail: Option<String>,
+    /// There is something to play.
+    pub playable: bool,
+    /// There is a picture.
+    pub pictured: bool,
+}
+
+#[derive(Serialize)]
+struct Video {
+    index: String,
+    source: String,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    uid: &'a str,
+    status: &'static str,
+    is_paused: bool,
+    reason: Option<&'static str>,
+    started_at: Option<&'a str>,
+    ended_at: Option<&'a str>,
+    video: Option<Video>,
+    thumbnail: Option<String>,
 }
 
 /// What the encoder sends, and what should be done about it; for the owner.
@@ -81,9 +91,26 @@ impl Status {
         matches!(self.status, "finished" | "cancel")
     }
 
-    /// For everyone.
-    pub fn frame(&self) -> Frame {
-        encode("status", self)
+    /// For everyone who came by the name `site`, like `https://live.example`.
+    pub fn frame(&self, site: &str) -> Frame {
+        let urls = Urls {
+            http: site.to_owned(),
+            rtmp: String::new(),
+        };
+        let shown = Shown {
+            uid: self.uid.as_str(),
+            status: self.status,
+            is_paused: self.is_paused,
+            reason: self.reason,
+            started_at: self.started_at.as_deref(),
+            ended_at: self.ended_at.as_deref(),
+            video: self.playable.then(|| Video {
+                index: urls.playlist(&self.uid),
+                source: urls.media(&self.uid),
+            }),
+            thumbnail: self.pictured.then(|| urls.thumbnail(&self.uid)),
+        };
+        encode("status", &shown)
     }
 }
 
