@@ -3,6 +3,7 @@
 mod demo;
 mod parts;
 mod readiness;
+mod rooms;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,8 +23,9 @@ use crate::{
     config::{Backend, Config},
     db::Db,
     error::{Error, Kind, Result},
-    event::Urls,
+    event::{Audience, Urls},
     http,
+    hub::Hub,
     live::Live,
     mail::Mail,
     rtmp, telemetry,
@@ -102,6 +104,14 @@ impl App {
         let store = open_store(&config)?;
         let live = Live::start(config.clone(), store.clone(), db.clone()).await?;
         let auth = Auth::new(db.clone(), secret.clone(), &config);
+        let audience = Arc::new(Audience::default());
+        let hub = Hub::new(
+            config.clone(),
+            db.clone(),
+            auth.clone(),
+            rooms::sources(&config, &db, &live),
+            audience.clone(),
+        );
 
         let readiness = Arc::new(Readiness::new());
         let urls = Urls::new(&config, http, rtmp);
@@ -112,6 +122,7 @@ impl App {
             live: live.clone(),
             store,
             mail,
+            audience,
             urls: urls.clone(),
             background: Arc::new(Semaphore::new(config.limits.background_calls)),
         };
@@ -119,6 +130,7 @@ impl App {
             config: config.clone(),
             live: live.clone(),
             api: api.clone(),
+            hub: hub.clone(),
             urls: urls.clone(),
             metrics: metrics.clone(),
             not_ready: readiness.watch(),
@@ -136,6 +148,9 @@ impl App {
                 stop.subscribe(),
             ),
         );
+        let events = rooms::follow(live.events(), hub.clone());
+        parts.start("room events", until_stop(events, stop.subscribe()));
+        parts.start("rooms", hub.run(stop.subscribe()));
         let follow = {
             let live = live.clone();
             async move { live.watch_database().await }

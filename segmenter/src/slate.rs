@@ -189,6 +189,7 @@ impl Slate {
             target_duration_s: self.target_s,
             idr: None,
             pictures: u32::try_from(self.pictures - pictures).unwrap_or(u32::MAX),
+            // The first picture of each segment is an IDR.
             keyframes: u32::from(self.pictures > pictures),
         }
     }

@@ -23,7 +23,9 @@ pub(super) fn stream(
         Status::Live => api.live.view(&row.uid),
         _ => None,
     };
-    let mut value = public(request, row, now.unwrap_or_default());
+    let mut now = now.unwrap_or_default();
+    now.viewers = now.viewers.max(api.audience.people(&row.uid) as u64);
+    let mut value = public(request, row, now);
     if owns(row, viewer) {
         let sealed = row.key_sealed.as_deref().unwrap_or_default();
         let key = api.auth.secret().open(sealed, &row.key);
@@ -60,8 +62,7 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
         "paused_at": time(now.paused_at_ms),
         "thumbnail": thumbnail,
         "video": video,
-        // There is no hub yet.
-        "websocket": null,
+        "websocket": (row.status == Status::Live).then(|| urls.websocket(&row.uid)),
         "record": row.record,
         "record_status": record_status(row),
         "is_programed": row.is_programed,

@@ -72,6 +72,7 @@ impl Stream {
                     "no keyframe came in time: set the encoder's keyframe interval to hls.target_duration or less");
             }
             Notice::Jump { by_ms } => {
+                self.common.gauges.jumped(&self.uid);
                 tracing::warn!(%stream, session, by_ms, "timestamps jumped");
             }
             Notice::ParametersChanged | Notice::TrackAdded => {
@@ -175,7 +176,8 @@ impl Stream {
         tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
             discontinuity = segment.discontinuity, slate = next.piece.slate, "segment listed");
         if !next.piece.slate {
-            self.common.gauges.set(&self.uid, segment);
+            let tracks = ingest.air.tracks();
+            self.common.gauges.set(&self.uid, segment, tracks);
             self.picture(ingest, segment);
         }
     }

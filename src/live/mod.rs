@@ -147,6 +147,27 @@ pub struct StreamNow {
     pub viewers: u64,
 }
 
+/// What an encoder sends now: of its newest segment, but for `gaps`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingest {
+    /// Bits a second.
+    pub bitrate_bps: u64,
+    /// Pictures a second.
+    pub fps: f64,
+    /// Mean time between keyframes; `None`: there was none.
+    pub keyframe_s: Option<f64>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// RFC 6381; `None`: no video.
+    pub video_codec: Option<String>,
+    /// RFC 6381; `None`: no audio.
+    pub audio_codec: Option<String>,
+    /// Jumps of its times in this session.
+    pub gaps: u64,
+}
+
 /// A rendered playlist, made once per version.
 #[derive(Clone, Debug)]
 pub struct Rendered {
@@ -264,6 +285,11 @@ impl Live {
     /// What each encoder sends now, in Prometheus' text format.
     pub fn ingest_metrics(&self) -> String {
         self.inner.common.gauges.render()
+    }
+
+    /// What the encoder of `uid` sends now; `None` without one.
+    pub fn ingest(&self, uid: &StreamUid) -> Option<Ingest> {
+        self.inner.common.gauges.ingest(uid)
     }
 
     /// Claims `uid` for a publisher (rule 26). The caller has checked the key.
