@@ -14,3 +14,4 @@ pub mod live;
 pub mod name;
 pub mod rtmp;
 pub mod telemetry;
+pub mod time;

@@ -242,7 +242,6 @@ fn what_is_not_built_is_refused_and_named() {
         ("slate.mode", "file"),
         ("slate.file", "a.ts"),
         ("smtp.url", "smtp://u:geheim@a"),
-        ("voice.turn_urls", "turn:a:1"),
     ] {
         let flags = [(key.to_owned(), value.to_owned())];
         let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();

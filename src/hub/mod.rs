@@ -3,4 +3,8 @@
 
 pub mod effects;
 pub mod member;
+pub mod pace;
+pub mod questions;
+pub mod turn;
+pub mod voice;
 pub mod wire;
