@@ -1,6 +1,7 @@
 //! SQLite: WAL, one writer thread with group commit, a small read pool, numbered migrations. The
 //! only module that names rusqlite; it does not know what the rows are for.
 
+mod accounts;
 mod chat;
 mod open;
 mod questions;
@@ -16,6 +17,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub use accounts::UserRow;
 pub use chat::{ChatRow, ChatWrite};
 pub use questions::{QuestionRow, QuestionWrite};
 
