@@ -24,6 +24,10 @@ pub enum Change {
     Live,
     /// The publisher went; the grace runs.
     Reconnecting,
+    /// The owner paused it: the slate is shown.
+    Paused,
+    /// The owner resumed it.
+    Resumed,
     /// It ended.
     Finished,
 }

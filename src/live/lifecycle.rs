@@ -221,6 +221,7 @@ impl Stream {
     fn begin(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Publisher {
         let config = &self.common.config;
         ingest.generation += 1;
+        ingest.absence += 1;
         let id = SessionId::random();
         let counters = ingest.window.counters();
         let resume = ingest.resume.take().or_else(|| {
@@ -246,6 +247,7 @@ impl Stream {
             peer,
             evict,
         });
+        self.show(ingest);
         tracing::info!(stream = %self.uid, session = id.as_str(), connection = peer.connection,
             address = %peer.address, "publishing");
         self.common.tell(&self.uid, Change::Live);
@@ -254,19 +256,28 @@ impl Stream {
 
     /// The publisher of `generation` is gone.
     pub(super) async fn lost(self: &Arc<Self>, generation: u64) {
+        self.lose(generation, None).await;
+    }
+
+    /// Ends the session of `generation`, telling its publisher `reason`; the grace starts, unless
+    /// the stream is paused (media rule 24).
+    pub(super) async fn lose(self: &Arc<Self>, generation: u64, reason: Option<Refused>) {
         let mut ingest = self.ingest.lock().await;
         if ingest.generation != generation || ingest.session.is_none() {
             return;
         }
-        self.close(&mut ingest, None).await;
-        drop(ingest);
-        self.common.tell(&self.uid, Change::Reconnecting);
-        self.wait_for_return(generation, "publisher_lost");
+        self.close(&mut ingest, reason).await;
+        ingest.absence += 1;
+        self.show(&ingest);
+        if ingest.paused_at_ms.is_none() {
+            self.common.tell(&self.uid, Change::Reconnecting);
+            self.wait_for_return(&ingest, "publisher_lost");
+        }
     }
 
-    /// Ends the stream unless a publisher comes within `hls.reconnect_grace`.
-    pub(super) fn wait_for_return(self: &Arc<Self>, generation: u64, reason: &'static str) {
-        let stream = Arc::downgrade(self);
+    /// Ends the stream unless a publisher comes, or a pause, within `hls.reconnect_grace`.
+    pub(super) fn wait_for_return(self: &Arc<Self>, ingest: &Ingest, reason: &'static str) {
+        let (stream, absence) = (Arc::downgrade(self), ingest.absence);
         let grace = self.common.config.hls.reconnect_grace;
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
@@ -274,8 +285,7 @@ impl Stream {
                 return;
             };
             let mut ingest = stream.ingest.lock().await;
-            let waiting = ingest.generation == generation && ingest.session.is_none();
-            if !waiting || ingest.ended.is_some() || stream.common.is_draining() {
+            if ingest.absence != absence || ingest.ended.is_some() || stream.common.is_draining() {
                 return;
             }
             let db = &stream.common.db;
@@ -301,7 +311,10 @@ impl Stream {
     async fn end(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
         self.close(ingest, Some(Refused::Ended)).await;
         ingest.generation += 1;
+        ingest.absence += 1;
+        ingest.paused_at_ms = None;
         ingest.ended = Some(self.common.now());
+        self.show(ingest);
         ingest.window.end();
         self.publish(ingest);
         tracing::info!(stream = %self.uid, reason, "stream finished");
