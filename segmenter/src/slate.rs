@@ -183,6 +183,7 @@ impl Slate {
             start_ms: (began - self.start_90k) / 90,
             target_duration_s: self.target_s,
             idr: None,
+            keyframes: 1,
             pictures: u32::try_from(self.pictures - pictures).unwrap_or(u32::MAX),
         }
     }

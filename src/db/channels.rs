@@ -3,12 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params};
 
-use super::{
-    Db,
-    cache::Touch,
-    details::pattern,
-    streams::asking,
-};
+use super::{Db, cache::Touch, details::pattern, streams::asking};
 use crate::{
     auth::KeyHash,
     error::{Error, Kind, Result},
@@ -100,11 +95,21 @@ impl Db {
     ///
     /// # Errors
     /// [`Kind::Unavailable`].
-    pub async fn channel(&self, username_key: &str, viewer: Option<i64>) -> Result<Option<Channel>> {
+    pub async fn channel(
+        &self,
+        username_key: &str,
+        viewer: Option<i64>,
+    ) -> Result<Option<Channel>> {
         let key = username_key.to_owned();
         let condition = "WHERE c.username_key = :key";
         self.readers
-            .read(move |c| one(c, condition, named_params! { ":viewer": viewer, ":key": key }))
+            .read(move |c| {
+                one(
+                    c,
+                    condition,
+                    named_params! { ":viewer": viewer, ":key": key },
+                )
+            })
             .await
     }
 
@@ -209,7 +214,11 @@ fn one(connection: &Connection, condition: &str, values: impl Params) -> Result<
     found().map_err(|error| asking("a channel", error))
 }
 
-fn list(connection: &Connection, search: Option<&str>, viewer: Option<i64>) -> Result<Vec<Channel>> {
+fn list(
+    connection: &Connection,
+    search: Option<&str>,
+    viewer: Option<i64>,
+) -> Result<Vec<Channel>> {
     let rows = || {
         let mut statement = connection.prepare_cached(&format!(
             r"{SELECT} WHERE :search IS NULL OR c.username LIKE :search ESCAPE '\'

@@ -252,8 +252,7 @@ fn by_uid(connection: &Connection, uid: &StreamUid) -> Result<Option<StreamDetai
 }
 
 fn existing(connection: &Connection, uid: &StreamUid) -> Result<StreamDetails> {
-    by_uid(connection, uid)?
-        .ok_or_else(|| Error::new(Kind::NotFound, format!("no stream {uid}")))
+    by_uid(connection, uid)?.ok_or_else(|| Error::new(Kind::NotFound, format!("no stream {uid}")))
 }
 
 fn update(connection: &Connection, uid: &StreamUid, edit: &StreamEdit) -> Result<StreamDetails> {

@@ -29,7 +29,7 @@ pub use self::{
     chat::{ChatRow, ChatWrite},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
     publish::{PublishFacts, PublishTarget},
-    questions::{QuestionRow, QuestionWrite},
+    questions::{KeptQuestions, QuestionFilter, QuestionRow, QuestionSort, QuestionWrite},
     reminders::Reminder,
     subscribers::Subscriber,
 };
@@ -210,9 +210,8 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn finish_stream(&self, uid: &StreamUid, reason: &str, now_ms: i64) -> Result<bool> {
         let (uid, reason) = (uid.clone(), reason.to_owned());
-        let work = move |c: &Connection| {
-            streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid))
-        };
+        let work =
+            move |c: &Connection| streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid));
         self.write_stream(work).await
     }
 
@@ -243,7 +242,14 @@ impl Db {
         self.write_touching(move |c| {
             let first = streams::save_counters(c, &uid, counters)?;
             // Later ones change nothing that is cached.
-            Ok(((), if first { Touch::Stream(uid) } else { Touch::Nothing }))
+            Ok((
+                (),
+                if first {
+                    Touch::Stream(uid)
+                } else {
+                    Touch::Nothing
+                },
+            ))
         })
         .await
     }

@@ -236,7 +236,11 @@ mod tests {
             connection.execute("INSERT INTO t VALUES (2)", []).unwrap();
             Ok((rows(&reader), Touch::Nothing))
         });
-        commit(&connection, &Cache::default(), vec![unpack(first), unpack(second)]);
+        commit(
+            &connection,
+            &Cache::default(),
+            vec![unpack(first), unpack(second)],
+        );
         assert_eq!(first_answer.try_recv().unwrap().unwrap(), 1);
         // Another connection saw neither while the batch ran.
         assert_eq!(second_answer.try_recv().unwrap().unwrap(), 0);
@@ -247,7 +251,11 @@ mod tests {
     fn a_failing_write_fails_alone() {
         let (_directory, connection, _reader) = database();
         let (requests, answers): (Vec<_>, Vec<_>) = [1, 1, 2].into_iter().map(insert).unzip();
-        commit(&connection, &Cache::default(), requests.into_iter().map(unpack).collect());
+        commit(
+            &connection,
+            &Cache::default(),
+            requests.into_iter().map(unpack).collect(),
+        );
         let kinds: Vec<_> = answers
             .into_iter()
             .map(|mut answer| answer.try_recv().unwrap().map_err(|error| error.kind))

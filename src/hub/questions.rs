@@ -234,7 +234,12 @@ impl Questions {
         if self.recounted.is_empty() || !self.counts.passes(now.mono) {
             return effects;
         }
-        let ids: Vec<_> = self.recounted.iter().copied().take(COUNTS_AT_ONCE).collect();
+        let ids: Vec<_> = self
+            .recounted
+            .iter()
+            .copied()
+            .take(COUNTS_AT_ONCE)
+            .collect();
         for id in ids {
             self.recounted.remove(&id);
             if let Some(question) = self.kept.get(&id) {
@@ -338,7 +343,11 @@ impl Questions {
             return Ok((Effects::none(), ack));
         }
         if !from.may_become(to) {
-            let message = format!("A question that is {} cannot become {}.", from.as_str(), to.as_str());
+            let message = format!(
+                "A question that is {} cannot become {}.",
+                from.as_str(),
+                to.as_str()
+            );
             return Err(Refusal::new(ErrorCode::BadMessage, message));
         }
         if to == State::Answered {
@@ -410,12 +419,19 @@ impl Questions {
             bytes += q.row.text.len() + q.row.answer.as_ref().map_or(0, String::len);
             bytes <= LISTED_BYTES
         };
-        let listed: Vec<_> = listed.into_iter().take(LISTED_MAX).take_while(fits).collect();
+        let listed: Vec<_> = listed
+            .into_iter()
+            .take(LISTED_MAX)
+            .take_while(fits)
+            .collect();
         frame::list(&listed, role == Role::Owner)
     }
 
     fn votes_of(&self, user: &User) -> Frame {
-        let voted = self.kept.iter().filter(|(_, q)| q.voters.contains(&user.id));
+        let voted = self
+            .kept
+            .iter()
+            .filter(|(_, q)| q.voters.contains(&user.id));
         frame::my_votes(voted.map(|(id, _)| id.to_string()).collect())
     }
 }
@@ -445,8 +461,17 @@ fn save(effects: &mut Effects, question: &Question) {
 
 /// Tells all who see the question; `known` is whether they have seen it before.
 fn announce(effects: &mut Effects, question: &Question, known: bool) {
-    let kind = if known { "question_updated" } else { "question" };
-    tell(effects, question, question.state.is_public().then_some(kind), kind);
+    let kind = if known {
+        "question_updated"
+    } else {
+        "question"
+    };
+    tell(
+        effects,
+        question,
+        question.state.is_public().then_some(kind),
+        kind,
+    );
 }
 
 /// Tells of another state: who could not see the question gets it as a new one.

@@ -51,7 +51,11 @@ impl Turn {
     /// [`Kind::Config`], naming the key: a URL of another kind, TURN servers without a secret, a
     /// file that cannot be read or holds less than 32 bytes.
     pub fn open(voice: &config::Voice) -> Result<Self> {
-        schemes("voice.ice_servers", &voice.ice_servers, &["stun:", "stuns:"])?;
+        schemes(
+            "voice.ice_servers",
+            &voice.ice_servers,
+            &["stun:", "stuns:"],
+        )?;
         schemes("voice.turn_urls", &voice.turn_urls, &["turn:", "turns:"])?;
         let secret = match &voice.turn_secret_file {
             Some(file) => Some(read_secret(file)?),
@@ -175,7 +179,10 @@ mod tests {
         assert_eq!(servers[1].username.as_deref(), Some("22600:ana"));
         let expected = credential("s".repeat(32).as_bytes(), "22600:ana");
         assert_eq!(servers[1].credential.as_deref(), Some(&*expected));
-        assert!(!format!("{turn:?}").contains("115"), "the secret is not shown");
+        assert!(
+            !format!("{turn:?}").contains("115"),
+            "the secret is not shown"
+        );
     }
 
     #[test]
@@ -195,7 +202,15 @@ mod tests {
             assert!(refusal(bad).starts_with("voice.turn_urls: "), "{url}");
         }
         let short = refusal(voice(directory.path(), &"s".repeat(31)));
-        assert!(short.contains("holds 31 bytes: expected at least 32"), "{short}");
-        assert!(Turn::open(&config::Voice::default()).unwrap().ice_servers("a", 0).is_empty());
+        assert!(
+            short.contains("holds 31 bytes: expected at least 32"),
+            "{short}"
+        );
+        assert!(
+            Turn::open(&config::Voice::default())
+                .unwrap()
+                .ice_servers("a", 0)
+                .is_empty()
+        );
     }
 }

@@ -15,3 +15,4 @@ mod publish;
 mod refusals;
 mod support;
 mod tidy;
+mod voice;

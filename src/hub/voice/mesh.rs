@@ -106,7 +106,9 @@ impl Voice {
             call,
             peers: peers.iter().map(peer).collect(),
             polite,
-            ice_servers: self.turn.ice_servers(self.name_and_user(end).1, now.wall_ms),
+            ice_servers: self
+                .turn
+                .ice_servers(self.name_and_user(end).1, now.wall_ms),
             ttl: TTL_S,
         };
         effects.send(To::Member(seat), started.frame());
