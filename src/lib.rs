@@ -12,6 +12,7 @@ pub mod file_mode;
 pub mod http;
 pub mod hub;
 pub mod live;
+pub mod mail;
 pub mod name;
 pub mod rtmp;
 pub mod telemetry;

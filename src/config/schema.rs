@@ -123,24 +123,24 @@ keys! {
     Used "database.path" |c, v| c.database_path, v.path();
 
     Used "auth.jwt_secret_file" |c, v| c.auth.jwt_secret_file, v.path();
-    Unused "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
-    Unused "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
-    Unused "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
+    Used "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
+    Used "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
+    Used "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
 
-    Refused "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
-    Refused "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
+    Used "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
+    Used "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
 
-    Unused "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
-    Unused "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
-    Unused "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
-    Unused "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
-    Unused "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
+    Used "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
+    Used "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
+    Used "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
+    Used "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
+    Used "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
 
-    Unused "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
-    Unused "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
-    Unused "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
-    Unused "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
-    Unused "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
+    Used "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
+    Used "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
+    Used "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
+    Used "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
+    Used "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
 
     Used "questions.moderated" |c, v| c.questions.moderated, v.switch();
     Used "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
@@ -200,6 +200,28 @@ keys! {
     Used "limits.http_body_timeout" |c, v| c.limits.http_body_timeout,
         v.duration(ms(100)..=m(10));
     Used "limits.cached_users" |c, v| c.limits.cached_users, v.count(1..=10_000_000);
+    Used "limits.room_writes" |c, v| c.limits.room_writes, v.count(64..=1_000_000);
+    Used "limits.hub_members" |c, v| c.limits.hub_members, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_sockets_per_address" |c, v| c.limits.hub_sockets_per_address,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_sockets_per_user" |c, v| c.limits.hub_sockets_per_user,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_frame_bytes" |c, v| c.limits.hub_frame_bytes, v.memory(KIB..=MIB);
+    Used "limits.hub_frames_per_s" |c, v| c.limits.hub_frames_per_s, v.count(1..=1_000_000);
+    Used "limits.hub_ping" |c, v| c.limits.hub_ping, v.duration(ms(100)..=m(10));
+    Used "limits.hub_reload_grace" |c, v| c.limits.hub_reload_grace, v.duration(s(0)..=m(1));
+    Used "limits.logins_at_once" |c, v| c.limits.logins_at_once, v.count(1..=1000);
+    Used "limits.logins_waiting" |c, v| c.limits.logins_waiting, v.count(0..=1_000_000);
+    Used "limits.login_attempts" |c, v| c.limits.login_attempts, v.count(1..=1_000_000);
+    Used "limits.login_attempts_per_address" |c, v| c.limits.login_attempts_per_address,
+        v.count(1..=1_000_000);
+    Used "limits.login_window" |c, v| c.limits.login_window, v.duration(s(1)..=d(1));
+    Used "limits.login_subjects" |c, v| c.limits.login_subjects, v.count(1..=10_000_000);
+    Used "limits.code_ttl" |c, v| c.limits.code_ttl, v.duration(s(1)..=d(7));
+    Used "limits.account_mails" |c, v| c.limits.account_mails, v.count(1..=1_000_000);
+    Used "limits.mail_queue" |c, v| c.limits.mail_queue, v.count(1..=1_000_000);
+    Used "limits.mail_deadline" |c, v| c.limits.mail_deadline, v.duration(ms(100)..=m(10));
+    Used "limits.background_calls" |c, v| c.limits.background_calls, v.count(1..=100_000);
 }
 
 /// `"s3"` is a choice of the contract that this version cannot make.

@@ -2,10 +2,13 @@
 //! only module that names rusqlite; it does not know what the rows are for.
 
 mod accounts;
+mod behind;
 mod cache;
 mod channels;
 mod chat;
+mod credentials;
 mod details;
+mod moderators;
 mod open;
 mod publish;
 mod questions;
@@ -17,6 +20,7 @@ mod writer;
 
 use std::{
     path::Path,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -24,10 +28,12 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
-    accounts::UserRow,
+    accounts::{NewUser, Profile, Taken, UserRow},
+    behind::{Behind, Places, RoomWrite},
     channels::{Channel, ChannelEdit, ChannelEdited},
-    chat::{ChatRow, ChatWrite},
+    chat::{Audit, ChatRow, ChatWrite, RoomRow},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
+    moderators::{MODERATORS_MAX, Moderator, Standing},
     publish::{PublishFacts, PublishTarget},
     questions::{KeptQuestions, QuestionFilter, QuestionRow, QuestionSort, QuestionWrite},
     reminders::Reminder,
@@ -118,6 +124,7 @@ pub struct Db {
     requests: mpsc::Sender<Request>,
     readers: Readers,
     cache: Cache,
+    behind: Arc<OnceLock<Behind>>,
 }
 
 impl Db {
@@ -140,6 +147,7 @@ impl Db {
             requests,
             readers,
             cache,
+            behind: Arc::default(),
         })
     }
 

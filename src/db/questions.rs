@@ -1,18 +1,15 @@
 //! Rows of viewers' questions and their votes. It does not know when a question may change.
 
-use rusqlite::{Connection, Row, ToSql, named_params};
+use rusqlite::{Connection, Row, ToSql, named_params, params};
 
 use super::{Db, streams::asking};
-use crate::{
-    error::{Error, Kind, Result},
-    name::StreamUid,
-};
+use crate::{error::Result, name::StreamUid};
 
 /// A question's columns; `votes` counts the rows that stand, so that it cannot drift from them.
-const SELECT: &str = "SELECT q.number, q.user_id, q.author, q.anonymous, q.text, q.state, q.answer,
+const SELECT: &str = "SELECT q.id, q.author_id, q.author, q.anonymous, q.text, q.state, q.answer,
         q.answered_offset_s, q.pinned, q.duplicate_of, q.created_at_ms,
         (SELECT count(*) FROM question_votes v
-         WHERE v.stream_id = q.stream_id AND v.number = q.number) AS votes
+         WHERE v.stream_id = q.stream_id AND v.question_id = q.id) AS votes
      FROM questions q";
 const OF_STREAM: &str = "q.stream_id = (SELECT id FROM streams WHERE uid = :uid)";
 
@@ -95,20 +92,29 @@ pub struct QuestionFilter<'a> {
 }
 
 impl Db {
-    /// Writes changes of one stream's questions, in their order; returns once committed.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`], also for a vote on what does not exist.
-    pub async fn write_questions(&self, uid: &StreamUid, writes: Vec<QuestionWrite>) -> Result<()> {
+    /// Writes changes of one stream's questions as a room does, and waits for the commit.
+    #[cfg(test)]
+    pub(crate) async fn write_questions(
+        &self,
+        uid: &StreamUid,
+        writes: Vec<QuestionWrite>,
+    ) -> Result<()> {
         let uid = uid.clone();
-        self.write(move |c| writes.iter().try_for_each(|write| apply(c, &uid, write)))
-            .await
+        self.write(move |c| {
+            let id = "SELECT id FROM streams WHERE uid = ?1";
+            let apply = || {
+                let stream_id = c.query_row(id, [uid.as_str()], |row| row.get(0))?;
+                writes.iter().try_for_each(|row| write(c, stream_id, row))
+            };
+            apply().map_err(|error| asking("questions", error))
+        })
+        .await
     }
 
     /// What a room of this stream begins with, `limit` questions at most.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`].
+    /// [`crate::error::Kind::Unavailable`].
     pub async fn kept_questions(&self, uid: &StreamUid, limit: usize) -> Result<KeptQuestions> {
         let uid = uid.clone();
         self.readers
@@ -119,7 +125,7 @@ impl Db {
     /// A page of a stream's questions, each with its votes, and how many there are in all.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`].
+    /// [`crate::error::Kind::Unavailable`].
     pub async fn questions(
         &self,
         uid: &StreamUid,
@@ -142,68 +148,52 @@ impl Db {
     }
 }
 
-/// One change, inside whatever transaction the connection is in.
-pub(super) fn apply(connection: &Connection, uid: &StreamUid, write: &QuestionWrite) -> Result<()> {
+/// Carries one write out.
+pub(super) fn write(c: &Connection, stream_id: i64, write: &QuestionWrite) -> rusqlite::Result<()> {
     let changed = match write {
-        QuestionWrite::Save(row) => save(connection, uid, row),
+        QuestionWrite::Save(row) => c.execute(
+            "INSERT INTO questions (stream_id, id, author_id, author, anonymous, text, state,
+                 answer, answered_offset_s, pinned, duplicate_of, created_at_ms)
+             VALUES (:stream, :id, :author_id, :author, :anonymous, :text, :state, :answer,
+                 :offset, :pinned, :duplicate_of, :created)
+             ON CONFLICT DO UPDATE SET text = excluded.text, state = excluded.state,
+                 answer = excluded.answer, answered_offset_s = excluded.answered_offset_s,
+                 pinned = excluded.pinned, duplicate_of = excluded.duplicate_of",
+            named_params! {
+                ":stream": stream_id, ":id": signed(row.id), ":author_id": row.author_id,
+                ":author": row.author, ":anonymous": row.anonymous, ":text": row.text,
+                ":state": row.state, ":answer": row.answer, ":offset": row.answered_offset_s,
+                ":pinned": row.pinned, ":duplicate_of": row.duplicate_of.map(signed),
+                ":created": row.created_at_ms,
+            },
+        ),
         QuestionWrite::Vote {
             id,
             user_id,
-            stands,
-        } => vote(connection, uid, signed(*id), *user_id, *stands),
+            stands: true,
+        } => c.execute(
+            "INSERT INTO question_votes (stream_id, question_id, user_id) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+            params![stream_id, signed(*id), user_id],
+        ),
+        QuestionWrite::Vote {
+            id,
+            user_id,
+            stands: false,
+        } => c.execute(
+            "DELETE FROM question_votes
+             WHERE stream_id = ?1 AND question_id = ?2 AND user_id = ?3",
+            params![stream_id, signed(*id), user_id],
+        ),
     };
-    changed.map(drop).map_err(|error| {
-        let context = format!("cannot write a question of stream {uid}");
-        Error::with(Kind::Unavailable, context, error)
-    })
-}
-
-fn save(connection: &Connection, uid: &StreamUid, row: &QuestionRow) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "INSERT INTO questions (stream_id, number, user_id, author, anonymous, text, state,
-                 answer, answered_offset_s, pinned, duplicate_of, created_at_ms)
-             SELECT id, :number, :user, :author, :anonymous, :text, :state,
-                 :answer, :answered, :pinned, :duplicate, :created
-             FROM streams WHERE uid = :uid
-             ON CONFLICT DO UPDATE SET state = excluded.state, answer = excluded.answer,
-                 answered_offset_s = excluded.answered_offset_s, pinned = excluded.pinned",
-        )?
-        .execute(named_params! {
-            ":uid": uid.as_str(), ":number": signed(row.id), ":user": row.author_id,
-            ":author": row.author, ":anonymous": row.anonymous, ":text": row.text,
-            ":state": row.state, ":answer": row.answer, ":answered": row.answered_offset_s,
-            ":pinned": row.pinned, ":duplicate": row.duplicate_of.map(signed),
-            ":created": row.created_at_ms,
-        })
-}
-
-fn vote(
-    connection: &Connection,
-    uid: &StreamUid,
-    number: i64,
-    user_id: i64,
-    stands: bool,
-) -> rusqlite::Result<usize> {
-    let sql = if stands {
-        "INSERT INTO question_votes (stream_id, number, user_id)
-         SELECT id, :number, :user FROM streams WHERE uid = :uid
-         ON CONFLICT DO NOTHING"
-    } else {
-        "DELETE FROM question_votes
-         WHERE stream_id = (SELECT id FROM streams WHERE uid = :uid)
-             AND number = :number AND user_id = :user"
-    };
-    connection.prepare_cached(sql)?.execute(named_params! {
-        ":uid": uid.as_str(), ":number": number, ":user": user_id,
-    })
+    changed.map(|_| ())
 }
 
 fn kept(connection: &Connection, uid: &StreamUid, limit: usize) -> rusqlite::Result<KeptQuestions> {
     let sql = format!(
         "{SELECT} WHERE {OF_STREAM}
          ORDER BY q.pinned DESC, q.state = 'dismissed', q.state = 'answered', votes DESC,
-             q.number DESC
+             q.id DESC
          LIMIT :limit"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -213,7 +203,7 @@ fn kept(connection: &Connection, uid: &StreamUid, limit: usize) -> rusqlite::Res
     let found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
     let mut voters = connection.prepare_cached(
         "SELECT user_id FROM question_votes
-         WHERE stream_id = (SELECT id FROM streams WHERE uid = :uid) AND number = :number",
+         WHERE stream_id = (SELECT id FROM streams WHERE uid = :uid) AND question_id = :number",
     )?;
     let mut kept = KeptQuestions::default();
     for (row, _) in found {
@@ -222,7 +212,7 @@ fn kept(connection: &Connection, uid: &StreamUid, limit: usize) -> rusqlite::Res
         kept.rows
             .push((row, accounts.collect::<rusqlite::Result<_>>()?));
     }
-    let last = format!("SELECT coalesce(max(q.number), 0) FROM questions q WHERE {OF_STREAM}");
+    let last = format!("SELECT coalesce(max(q.id), 0) FROM questions q WHERE {OF_STREAM}");
     let values = named_params! { ":uid": uid.as_str() };
     let last: i64 = connection.query_row(&last, values, |row| row.get(0))?;
     kept.last_id = last.unsigned_abs();
@@ -235,9 +225,9 @@ fn page(
     filter: &QuestionFilter<'_>,
 ) -> rusqlite::Result<(u64, Vec<(QuestionRow, u64)>)> {
     let order = match filter.sort {
-        QuestionSort::Votes => "votes DESC, q.number DESC",
-        QuestionSort::Newest => "q.number DESC",
-        QuestionSort::Oldest => "q.number",
+        QuestionSort::Votes => "votes DESC, q.id DESC",
+        QuestionSort::Newest => "q.id DESC",
+        QuestionSort::Oldest => "q.id",
     };
     let matching = format!(
         "{OF_STREAM} AND (:state IS NULL OR q.state = :state)
@@ -269,8 +259,8 @@ fn signed(number: u64) -> i64 {
 fn row(row: &Row<'_>) -> rusqlite::Result<(QuestionRow, u64)> {
     let number = |name: &str| row.get::<_, i64>(name).map(i64::unsigned_abs);
     let question = QuestionRow {
-        id: number("number")?,
-        author_id: row.get("user_id")?,
+        id: number("id")?,
+        author_id: row.get("author_id")?,
         author: row.get("author")?,
         anonymous: row.get("anonymous")?,
         text: row.get("text")?,
@@ -289,7 +279,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(QuestionRow, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::KeyHash, db::now_ms};
+    use crate::{auth::KeyHash, db::now_ms, error::Kind};
 
     const ANA: i64 = 1;
     const BEA: i64 = 2;

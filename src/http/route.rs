@@ -39,6 +39,8 @@ pub enum Route {
     Home,
     /// `/watch/{uid}`
     Watch(StreamUid),
+    /// `/ws/streams/{uid}/`
+    Socket(StreamUid),
     /// `/web/...`, `/favicon.ico`
     Asset(&'static Asset),
 }
@@ -111,6 +113,9 @@ fn locate(path: &str) -> Result<Route, RouteError> {
         [Some("version"), None, ..] => Ok(Route::Version),
         [Some("metrics"), None, ..] => Ok(Route::Metrics),
         [Some("watch"), Some(uid), None, _] => Ok(Route::Watch(name(StreamUid::parse(uid))?)),
+        [Some("ws"), Some("streams"), Some(uid), None] => {
+            Ok(Route::Socket(name(StreamUid::parse(uid))?))
+        }
         [Some("live"), Some(uid), Some("index.m3u8"), None] => {
             Ok(Route::Multivariant(name(StreamUid::parse(uid))?))
         }

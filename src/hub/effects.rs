@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     member::MemberId,
-    wire::{ErrorCode, Frame},
+    wire::{Close, ErrorCode, Frame},
 };
 use crate::db::{ChatWrite, QuestionWrite};
 
@@ -42,6 +42,8 @@ pub enum Persist {
 pub struct Effects {
     /// Frames.
     pub events: Vec<(To, Frame)>,
+    /// Sockets to be closed after that.
+    pub closes: Vec<(To, Close)>,
     /// Rows.
     pub persist: Vec<Persist>,
 }
@@ -77,9 +79,15 @@ impl Effects {
         self.events.push((to, frame));
     }
 
+    /// Closes sockets, after the frames.
+    pub fn close(&mut self, to: To, close: Close) {
+        self.closes.push((to, close));
+    }
+
     /// Adds all of `other`, after what is here.
     pub fn append(&mut self, mut other: Effects) {
         self.events.append(&mut other.events);
+        self.closes.append(&mut other.closes);
         self.persist.append(&mut other.persist);
     }
 }

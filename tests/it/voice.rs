@@ -44,7 +44,18 @@ fn coturn(directory: &Path) -> (Running, u16) {
 fn relay(port: u16, username: &str, credential: &str) -> (bool, String) {
     let port = port.to_string();
     let mut client = Running::start(Command::new("turnutils_uclient").args([
-        "-y", "-n", "1", "-m", "1", "-u", username, "-w", credential, "-p", &port, "127.0.0.1",
+        "-y",
+        "-n",
+        "1",
+        "-m",
+        "1",
+        "-u",
+        username,
+        "-w",
+        credential,
+        "-p",
+        &port,
+        "127.0.0.1",
     ]));
     let ended = client.ended(60);
     (ended.success(), client.log())
