@@ -25,8 +25,6 @@ pub(super) enum State {
     Used,
     /// Refuses a value other than the default: it would ask for a feature that is not there.
     Refused,
-    /// Takes it and warns: it tunes a feature that is not there.
-    Unused,
 }
 
 macro_rules! keys {
