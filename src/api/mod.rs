@@ -35,6 +35,7 @@ mod moderators;
 mod page;
 mod photo;
 mod question;
+mod questions;
 mod reminders;
 mod reply;
 mod request;

@@ -24,6 +24,8 @@ pub enum StreamCall {
     DropRecording(StreamUid),
     /// GET /streams/{uid}/chat/
     Chat(StreamUid),
+    /// GET /streams/{uid}/questions/
+    Questions(StreamUid),
 }
 
 /// What an owner does to a stream.
@@ -73,6 +75,7 @@ pub(super) fn find(method: Method, path: &[&str]) -> Option<StreamCall> {
         (Delete, ["reminders"]) => StreamCall::ForgetReminder(uid),
         (Delete, ["recording"]) => StreamCall::DropRecording(uid),
         (Get, ["chat"]) => StreamCall::Chat(uid),
+        (Get, ["questions"]) => StreamCall::Questions(uid),
         (Post, [action]) => StreamCall::Act(uid, Action::parse(action)?),
         _ => return None,
     })

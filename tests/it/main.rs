@@ -21,3 +21,4 @@ mod rest_hostile;
 mod streams;
 mod support;
 mod tidy;
+mod voice;
