@@ -153,6 +153,8 @@ impl Server {
             },
             Route::Media(uid, rendition) => match live.snapshot(&uid) {
                 Some(snapshot) if rendition == Rendition::source() => {
+                    let proxies = &config.http.trusted_proxies;
+                    snapshot.seen_by(client::address(peer.ip(), headers, proxies));
                     delivery::playlist(headers, &snapshot.media, snapshot.target_duration_s)
                 }
                 _ => delivery::missing(Missing::NotFound),
