@@ -476,3 +476,7 @@ fn auth_frame(member: &Member, reason: Option<&'static str>) -> Frame {
     };
     encode("auth", &auth)
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;
