@@ -125,7 +125,7 @@ fn two_chromium_windows_hear_each_other() {
     );
     browser.succeeds(150);
     let log = browser.log();
-    let report = log.lines().filter_map(json).last().unwrap();
+    let report = log.lines().filter_map(json).next_back().unwrap();
     for heard in report["packets"].as_array().unwrap() {
         assert!(heard.as_u64() >= Some(50), "{report}");
     }
