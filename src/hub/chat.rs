@@ -203,7 +203,7 @@ impl Chat {
     }
 
     /// Whether this user may write now: not banned, not silenced, and the stream is live.
-    fn may_write(&self, now: Now, live: bool, user_id: i64) -> Result<(), Refusal> {
+    pub(super) fn may_write(&self, now: Now, live: bool, user_id: i64) -> Result<(), Refusal> {
         match self.silenced.get(&user_id) {
             Some(None) => Err(Refusal::new(
                 ErrorCode::Banned,

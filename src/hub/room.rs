@@ -245,11 +245,17 @@ impl Room {
                 self.chat.apply(now, live, subscribed, member, command)
             }
             Command::Question(command) => {
+                if let Some(user) = &member.user {
+                    self.chat.may_write(now, true, user.id)?;
+                }
                 let started_at = self.status.started_at.as_deref();
                 let started_at_ms = started_at.and_then(parse_rfc3339);
                 self.questions.apply(now, started_at_ms, member, command)
             }
             Command::Voice(command) => {
+                if let Some(user) = &member.user {
+                    self.chat.may_write(now, true, user.id)?;
+                }
                 let users = || self.places.values().filter_map(|p| p.member.user.as_ref());
                 let stage = voice::Room {
                     is_live: self.status.is_live(),
@@ -476,3 +482,7 @@ fn auth_frame(member: &Member, reason: Option<&'static str>) -> Frame {
     };
     encode("auth", &auth)
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

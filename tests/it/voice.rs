@@ -1,5 +1,6 @@
-//! Voice against what others wrote: coturn takes the credentials that are handed to callers. It does
-//! not know the state machine of the stage, which has its own tests.
+//! Voice against what others wrote: coturn takes the credentials that are handed to callers, and two
+//! Chromium windows hold a call. It does not know the state machine of the stage, which has its own
+//! tests.
 
 use std::{fs, net::UdpSocket, path::Path, process::Command};
 
@@ -8,7 +9,7 @@ use cauce::{
     hub::turn::{TTL_S, Turn},
 };
 
-use crate::support::Running;
+use crate::support::{Clip, Key, Running, Server, slots};
 
 const SECRET: &str = "a secret that both sides have read";
 
@@ -90,4 +91,44 @@ fn coturn_takes_the_credentials_until_they_end() {
         let (_, said) = relay(port, username, credential);
         assert!(said.contains("Cannot complete Allocation"), "{said}");
     }
+}
+
+#[test]
+fn two_chromium_windows_hear_each_other() {
+    let _slot = slots::heavy();
+    let server = Server::start();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/call.mjs");
+    let site = format!("http://{}", server.http);
+    let mut browser = Running::start(Command::new("node").arg(script).arg(site));
+    let json = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    let stream = browser.line("stream", 60, |line| {
+        let made = json(line)?;
+        let text = |name: &str| made[name].as_str().map(str::to_owned);
+        Some(Key {
+            uid: text("uid")?,
+            key: text("key")?,
+        })
+    });
+    let _encoder = Running::start(
+        Command::new("ffmpeg")
+            .args([
+                "-nostdin",
+                "-v",
+                "warning",
+                "-re",
+                "-stream_loop",
+                "-1",
+                "-i",
+            ])
+            .arg(Clip::Plain.path())
+            .args(["-c", "copy", "-f", "flv", &server.publish_url(&stream)]),
+    );
+    browser.succeeds(150);
+    let log = browser.log();
+    let report = log.lines().filter_map(json).next_back().unwrap();
+    for heard in report["packets"].as_array().unwrap() {
+        assert!(heard.as_u64() >= Some(50), "{report}");
+    }
+    assert_eq!(report["ended"][0]["reason"], "hangup", "{report}");
+    assert_eq!(report["ended"][0], report["ended"][1], "{report}");
 }
