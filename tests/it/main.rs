@@ -7,6 +7,7 @@
 mod commands;
 mod hostile;
 mod http;
+mod hub;
 mod media;
 mod memory;
 mod pause;
