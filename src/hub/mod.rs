@@ -180,6 +180,8 @@ impl Hub {
         for hall in self.inner.open_halls() {
             hall.restart();
         }
+        // First what was said: a client that does not take part in the closing handshake takes time.
+        self.inner.behind.settle().await;
         self.inner.seats.empty().await;
         self.inner.behind.settle().await;
     }

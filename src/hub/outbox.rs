@@ -153,6 +153,12 @@ impl Outbox {
         Some(std::mem::take(&mut queue.missed))
     }
 
+    /// Whether [`Outbox::missed`] has something to say.
+    pub fn is_caught_up(&self) -> bool {
+        let queue = self.lock();
+        queue.missed > 0 && queue.frames.is_empty()
+    }
+
     /// Who is woken when there is something to do.
     pub fn register(&self, waker: &Waker) {
         self.waker.register(waker);

@@ -50,6 +50,8 @@ const CHAR_BYTES_MAX: usize = 6;
 const MESSAGE_BYTES: usize = 1024;
 /// Pings without any answer before the socket is given up.
 const PINGS_MISSED: u32 = 2;
+/// When one who comes during a restart is to come back, seconds.
+const RETURN_S: &str = "1.0";
 /// Close codes of the protocol itself (RFC 6455 7.4.1).
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
@@ -100,6 +102,7 @@ where
                 None => return,
             }
         }
+        Err(close @ Close::Restarting) => (close as u16, RETURN_S.to_owned()),
         Err(close) => (close as u16, String::new()),
     };
     counter!("cauce_hub_closed_total", "code" => code.to_string()).increment(1);
@@ -216,11 +219,8 @@ impl<'a> Session<'a> {
                 self.ping_at = now + self.inner.config.limits.hub_ping;
                 link.ping();
             }
-            let full = self.present.outbox.due_at();
-            let next = full.map_or(self.ping_at, |full| full.min(self.ping_at));
-            // A queue that was full too long is looked at above; what is past asks for no timer.
-            let next = if next <= now { self.ping_at } else { next };
-            link.timer.as_mut().reset(next);
+            // `Link::poll` brings it forward while the queue is full.
+            link.timer.as_mut().reset(self.ping_at);
         }
     }
 
@@ -330,8 +330,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if let Poll::Ready(Err(error)) = self.poll_write(cx, outbox) {
             return Poll::Ready(broken(&error));
         }
-        if outbox.due(Instant::now()).is_some() {
+        let now = Instant::now();
+        if outbox.due(now).is_some() || outbox.is_caught_up() {
             return Poll::Ready(Event::Due);
+        }
+        if let Some(at) = outbox.due_at()
+            && at > now
+            && at < self.timer.deadline()
+        {
+            self.timer.as_mut().reset(at);
         }
         if let Poll::Ready(next) = Pin::new(&mut self.socket).poll_next(cx) {
             return Poll::Ready(match next {

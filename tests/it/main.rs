@@ -9,6 +9,7 @@ mod channels;
 mod commands;
 mod hostile;
 mod http;
+mod hub;
 mod media;
 mod memory;
 mod openapi;
