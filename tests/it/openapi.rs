@@ -612,7 +612,7 @@ fn candidates() -> Vec<String> {
     ));
     let mut all = vec![];
     let mut longest: Vec<String> = vec![String::new()];
-    for length in 1..=3 {
+    for _ in 1..=3 {
         longest = longest
             .iter()
             .flat_map(|path| words.iter().map(move |word| format!("{path}/{word}")))
