@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::{parts::Parts, readiness::Readiness};
 use crate::{
+    api::Api,
     auth::{Auth, Secret},
     config::{Backend, Config},
     db::Db,
@@ -97,12 +98,19 @@ impl App {
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
         let store = open_store(&config)?;
         let live = Live::start(config.clone(), store, db.clone()).await?;
-        let auth = Auth::new(db.clone(), secret.clone());
+        let auth = Auth::new(db.clone(), secret.clone(), &config);
 
         let readiness = Arc::new(Readiness::new());
         let state = Arc::new(http::State {
             config: config.clone(),
             live: live.clone(),
+            api: Api {
+                config: config.clone(),
+                db: db.clone(),
+                auth: auth.clone(),
+                live: live.clone(),
+            },
+            urls: Urls::new(&config, http, rtmp),
             metrics: metrics.clone(),
             not_ready: readiness.watch(),
         });

@@ -1,5 +1,6 @@
 //! The module list of the cauce origin; `ARCHITECTURE.md` is the map. It knows no behaviour of its own.
 
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
@@ -13,3 +14,4 @@ pub mod live;
 pub mod name;
 pub mod rtmp;
 pub mod telemetry;
+pub mod time;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer,
-    output::{printable, rfc3339, table},
+    output::{printable, table},
 };
 use crate::{
     auth::Secret,
@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     event::Urls,
     name::{StreamKey, StreamUid},
+    time::rfc3339,
 };
 
 /// `cauce stream ...`.
@@ -151,7 +152,7 @@ mod tests {
         let config = Config::in_directory(directory.path().to_path_buf());
         let db = Db::open(&config.database_path, 16).unwrap();
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file).unwrap();
-        let auth = Auth::new(db, secret);
+        let auth = Auth::new(db, secret, &config);
 
         let made = create_command("a\x07title").run(&config).await.unwrap();
         let json = made.json.unwrap();

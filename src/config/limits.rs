@@ -54,6 +54,14 @@ pub struct Limits {
     pub live_streams: usize,
     /// Writes waiting for the database [4096].
     pub db_queue: usize,
+    /// One request's body, bytes, where it is no image [64 KiB].
+    pub body_bytes: usize,
+    /// One uploaded image, bytes [2 MiB].
+    pub image_bytes: usize,
+    /// Time to receive a body [30 s].
+    pub http_body_timeout: Duration,
+    /// Accounts remembered between two requests, so that the database is not asked for each [10000].
+    pub cached_users: usize,
 }
 
 impl Default for Limits {
@@ -85,6 +93,10 @@ impl Default for Limits {
             store_reads: 32,
             live_streams: 1000,
             db_queue: 4096,
+            body_bytes: 64 * KIB,
+            image_bytes: 2 * MIB,
+            http_body_timeout: Duration::from_secs(30),
+            cached_users: 10_000,
         }
     }
 }

@@ -189,6 +189,11 @@ keys! {
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
     Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
     Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
+    Used "limits.body_bytes" |c, v| c.limits.body_bytes, v.memory(KIB..=64 * MIB);
+    Used "limits.image_bytes" |c, v| c.limits.image_bytes, v.memory(KIB..=64 * MIB);
+    Used "limits.http_body_timeout" |c, v| c.limits.http_body_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.cached_users" |c, v| c.limits.cached_users, v.count(1..=10_000_000);
 }
 
 /// `"s3"` is a choice of the contract that this version cannot make.

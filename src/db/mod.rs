@@ -1,6 +1,7 @@
 //! SQLite: WAL, one writer thread with group commit, a small read pool, numbered migrations. The
 //! only module that names rusqlite; it does not know what the rows are for.
 
+mod accounts;
 mod open;
 mod readers;
 mod streams;
@@ -13,6 +14,8 @@ use std::{
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+
+pub use accounts::UserRow;
 
 use self::{
     readers::{Readers, closed},

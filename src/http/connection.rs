@@ -89,7 +89,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let mut ticket = activity.begin(request.version() == hyper::Version::HTTP_2);
-    let answer = server.answer(peer, &request).await;
+    let answer = server.answer(peer, request).await;
     ticket.progress();
     let sent = server.meter.bytes();
     Ok(answer.map(|body| body.track(ticket, sent)))

@@ -1,6 +1,6 @@
 //! HTTP: what is answered to whom. Around it: the accept loop (`listener`), one connection
 //! (`connection`, `socket`, `activity`), paths (`route`), answers (`delivery`, `reply`, `probe`,
-//! `body`). It does not know how segments are made.
+//! `body`), the way to the REST API (`rest`). It does not know how segments are made.
 
 mod activity;
 mod assets;
@@ -13,6 +13,7 @@ mod listener;
 mod meter;
 mod probe;
 mod reply;
+mod rest;
 pub mod route;
 mod socket;
 
@@ -22,7 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Method, Request, StatusCode, header};
+use bytes::Bytes;
+use hyper::{Method, Request, StatusCode, body::Body as HttpBody, header, http::request::Parts};
 use tokio::{net::TcpListener, sync::watch};
 use tracing::{debug, info, warn};
 
@@ -33,7 +35,9 @@ use self::{
     route::{Route, RouteError},
 };
 use crate::{
+    api::Api,
     config::Config,
+    event::Urls,
     live::{Live, Missing},
     name::Rendition,
 };
@@ -50,6 +54,10 @@ pub struct State {
     pub config: Arc<Config>,
     /// What viewers read.
     pub live: Live,
+    /// The REST calls.
+    pub api: Api,
+    /// Public URLs for clients that name no host.
+    pub urls: Urls,
     /// Renders `/metrics`.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// `Some(reason)` = `/readyz` answers 503.
@@ -75,14 +83,22 @@ struct Server {
 }
 
 impl Server {
-    /// Answers one request; the request's body, which nothing here takes, is not read.
-    async fn answer<B>(&self, peer: SocketAddr, request: &Request<B>) -> Answer {
+    /// Answers one request; only REST calls read its body.
+    async fn answer<B>(&self, peer: SocketAddr, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let began = Instant::now();
-        let path = request.uri().path();
-        let (label, mut answer) = match route::parse(request.method(), path) {
-            Ok(route) => (label(&route), self.dispatch(peer, request, route).await),
+        let (request, body) = request.into_parts();
+        let path = request.uri.path();
+        let (label, mut answer) = match route::parse(&request.method, path) {
+            Ok(route) => (label(&route), self.dispatch(peer, &request, route).await),
             Err(error) if route::is_live(path) => (Label::Live, delivery::refused(error)),
-            Err(error) => (Label::Unknown, refused(error)),
+            Err(error @ RouteError::MethodNotAllowed { .. }) => (Label::Unknown, refused(error)),
+            Err(RouteError::NotFound | RouteError::BadRequest) => {
+                let answer = rest::answer(&self.state, peer, &request, body).await;
+                (Label::Api, answer)
+            }
         };
         if label.is_live() {
             delivery::share(&mut answer);
@@ -90,20 +106,21 @@ impl Server {
             let id = client::request_id();
             reply::set_text(&mut answer, REQUEST_ID, &id);
         }
-        finish(request.method(), &mut answer);
+        finish(&request.method, &mut answer);
         self.meter.answered(label, answer.status());
-        self.log(label, peer, request, &answer, began.elapsed());
+        self.log(label, peer, &request, &answer, began.elapsed());
         answer
     }
 
-    async fn dispatch<B>(&self, peer: SocketAddr, request: &Request<B>, route: Route) -> Answer {
+    async fn dispatch(&self, peer: SocketAddr, request: &Parts, route: Route) -> Answer {
         let State {
             config,
             live,
             metrics,
             not_ready,
+            ..
         } = &*self.state;
-        let headers = request.headers();
+        let headers = &request.headers;
         match route {
             Route::Multivariant(uid) => match live.snapshot(&uid) {
                 Some(snapshot) => {
@@ -122,7 +139,7 @@ impl Server {
                 delivery::missing(Missing::NotFound)
             }
             Route::Segment(uid, _, name) => match live.segment(&uid, &name).await {
-                Ok(served) => delivery::segment(request.method(), headers, &served),
+                Ok(served) => delivery::segment(&request.method, headers, &served),
                 Err(missing) => delivery::missing(missing),
             },
             Route::Thumbnail(uid) => match live.thumbnail(&uid).await {
@@ -146,12 +163,12 @@ impl Server {
     }
 
     /// The access log. By default it shows failures, slow answers and pages: not each segment, and
-    /// not what a balancer asks each second.
-    fn log<B>(
+    /// not what a balancer asks each second. Query strings are left out: they can hold secrets.
+    fn log(
         &self,
         label: Label,
         peer: SocketAddr,
-        request: &Request<B>,
+        request: &Parts,
         answer: &Answer,
         took: Duration,
     ) {
@@ -162,11 +179,11 @@ impl Server {
                 $level!(
                     client = %client::address(
                         peer.ip(),
-                        request.headers(),
+                        &request.headers,
                         &self.state.config.http.trusted_proxies,
                     ),
-                    method = %request.method(),
-                    path = request.uri().path(),
+                    method = %request.method,
+                    path = request.uri.path(),
                     status = status.as_u16(),
                     took_ms = took.as_millis() as u64,
                     route = label.as_str(),
@@ -177,7 +194,7 @@ impl Server {
         }
         if failed || took >= SLOW {
             line!(warn);
-        } else if matches!(label, Label::Page | Label::Unknown) {
+        } else if matches!(label, Label::Page | Label::Api | Label::Unknown) {
             line!(info);
         } else {
             line!(debug);

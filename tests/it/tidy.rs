@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const BOTTOM: [&str; 5] = ["error", "name", "config", "telemetry", "event"];
+const BOTTOM: [&str; 6] = ["error", "name", "config", "telemetry", "event", "time"];
 
 /// Module -> modules it may import, besides the bottom ones; ARCHITECTURE.md draws it.
 const MATRIX: [(&str, &[&str]); 11] = [

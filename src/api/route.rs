@@ -1,0 +1,113 @@
+//! Which call a method and a path ask for. Pure: it does not know whether what is named exists.
+
+use super::reply::Failure;
+
+/// The methods that calls have. HEAD is answered as GET, OPTIONS before it comes here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET and HEAD
+    Get,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+}
+
+impl Method {
+    const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
+    /// Reads a method's name; HEAD is GET.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "GET" | "HEAD" => Self::Get,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            _ => return None,
+        })
+    }
+
+    /// As `Allow` writes it.
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// One operation. Texts are path parts as sent, percent-decoded and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// GET /question/, /questions/
+    Questions,
+}
+
+impl Call {
+    /// Whether its body is an image, which may be larger than JSON.
+    pub fn takes_image(&self) -> bool {
+        false
+    }
+}
+
+/// The call of a method and the parts of a path.
+///
+/// # Errors
+/// 404 when no method has this path, else 405 with those that have.
+pub fn parse(method: &str, path: &[&str]) -> Result<Call, Failure> {
+    let found = Method::parse(method).and_then(|method| find(method, path));
+    found.ok_or_else(|| match allowed(path) {
+        allow if allow.is_empty() => Failure::not_found(),
+        allow => Failure::Method {
+            method: method.chars().take(20).collect(),
+            allow,
+        },
+    })
+}
+
+/// What `Allow` says of a path; empty when there is no such path.
+pub fn allowed(path: &[&str]) -> String {
+    let has = |method: &Method| find(*method, path).is_some();
+    let mut names: Vec<_> = Method::ALL
+        .into_iter()
+        .filter(has)
+        .map(Method::allowed)
+        .collect();
+    if !names.is_empty() {
+        names.push("OPTIONS");
+    }
+    names.join(", ")
+}
+
+/// The whole table.
+fn find(method: Method, path: &[&str]) -> Option<Call> {
+    use Method::Get;
+    Some(match (method, path) {
+        (Get, ["question" | "questions"]) => Call::Questions,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_paths_and_methods() {
+        assert_eq!(parse("GET", &["nothing"]), Err(Failure::not_found()));
+        assert_eq!(parse("GET", &[]), Err(Failure::not_found()));
+        let Err(Failure::Method { allow, .. }) = parse("TRACE", &["questions"]) else {
+            unreachable!("TRACE is no method of ours");
+        };
+        assert_eq!(allow, "GET, HEAD, OPTIONS");
+        assert_eq!(parse("HEAD", &["question"]), Ok(Call::Questions));
+    }
+}
