@@ -2,6 +2,7 @@
 //! server works inside.
 
 mod check;
+mod key;
 mod output;
 mod serve;
 mod stream;
@@ -54,6 +55,9 @@ pub enum Command {
     /// Create, list and stop streams; works beside a running server
     #[command(subcommand)]
     Stream(stream::Command),
+    /// Change stream keys; works beside a running server
+    #[command(subcommand)]
+    Key(key::Command),
     /// Segment an FLV file into a directory of HLS
     Segment(file_mode::Args),
     /// Print the version
@@ -91,6 +95,7 @@ impl Args {
             Command::Demo => app::demo(Arc::new(config)).await.map(|()| Answer::none()),
             Command::Check => Ok(check::check(&config).await),
             Command::Stream(command) => command.run(&config).await,
+            Command::Key(command) => command.run(&config).await,
             Command::Segment(args) => segment(args, &config),
             Command::Version => Ok(version()),
         }
@@ -159,6 +164,8 @@ mod tests {
             "cauce stream",
             "cauce stream stop",
             "cauce stream list --status asleep",
+            "cauce key",
+            "cauce key rotate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

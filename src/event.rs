@@ -24,6 +24,10 @@ pub enum Change {
     Live,
     /// The publisher went; the grace runs.
     Reconnecting,
+    /// The owner paused it: the slate is shown.
+    Paused,
+    /// The owner resumed it.
+    Resumed,
     /// It ended.
     Finished,
 }
@@ -75,6 +79,18 @@ impl Urls {
     /// The multivariant playlist.
     pub fn playlist(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/index.m3u8", self.http)
+    }
+    /// The media playlist of `source`.
+    pub fn media(&self, uid: &StreamUid) -> String {
+        format!("{}/live/{uid}/source/index.m3u8", self.http)
+    }
+    /// The thumbnail.
+    pub fn thumbnail(&self, uid: &StreamUid) -> String {
+        format!("{}/live/{uid}/thumbnail.jpg", self.http)
+    }
+    /// An account's photo by the name that the account has for it.
+    pub fn photo(&self, name: &str) -> String {
+        format!("{}/photos/{name}", self.http)
     }
     /// The watch page.
     pub fn watch(&self, uid: &StreamUid) -> String {

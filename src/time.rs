@@ -16,6 +16,48 @@ pub fn rfc3339(time_ms: i64) -> String {
     format!("{date}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
+/// Reads a time like `2026-01-31T10:05:00.25+01:00` (RFC 3339 5.6), seconds and what is below them
+/// optional, without an offset in UTC; milliseconds since 1970. `None` for anything else.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let (date, time) = text.split_at_checked(10)?;
+    let time = time.strip_prefix(['T', 't', ' '])?;
+    let zone = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(zone);
+    let offset_min = match zone {
+        "" | "Z" | "z" => 0,
+        _ => {
+            let (hours, minutes) = zone[1..]
+                .split_once(':')
+                .or(zone[1..].split_at_checked(2))?;
+            let minutes = two_digits(hours, 23)? * 60 + two_digits(minutes, 59)?;
+            if zone.starts_with('-') {
+                -minutes
+            } else {
+                minutes
+            }
+        }
+    };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut parts = clock.split(':');
+    let hour = two_digits(parts.next()?, 23)?;
+    let minute = two_digits(parts.next()?, 59)?;
+    // A leap second is the one before it.
+    let second = parts.next().map_or(Some(0), |s| two_digits(s, 60))?.min(59);
+    let digits = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|b| b.is_ascii_digit());
+    if parts.next().is_some() || !digits {
+        return None;
+    }
+    let milli: i64 = format!("{fraction:0<3.3}").parse().ok()?;
+    let seconds = (hour * 60 + minute - offset_min) * 60 + second;
+    Some(Date::parse(date)?.days() * DAY_MS + seconds * 1000 + milli)
+}
+
+fn two_digits(text: &str, max: i64) -> Option<i64> {
+    let plain = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    let number = plain.then(|| text.parse().ok()).flatten()?;
+    (number <= max).then_some(number)
+}
+
 /// A day of the (proleptic) Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date {
@@ -50,6 +92,16 @@ impl Date {
             month,
             day: day_of_month,
         }
+    }
+
+    /// How many days after 1970-01-01 it is; what [`Date::of_day`] undoes.
+    pub fn days(self) -> i64 {
+        let year = self.year - i64::from(self.month <= 2);
+        let era = year.div_euclid(400);
+        let year = year.rem_euclid(400);
+        let march_month = (self.month + 9) % 12;
+        let day = (153 * march_month + 2) / 5 + self.day - 1;
+        era * 146_097 + year * 365 + year / 4 - year / 100 + day - 719_468
     }
 
     /// Reads `YYYY-MM-DD` or `YYYY/MM/DD`; `None` for anything else and for days that do not exist.
@@ -101,6 +153,39 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(ms), text);
+        }
+    }
+
+    #[test]
+    fn times_are_read_back() {
+        for ms in [0, -1, 951_782_400_000, 1_709_251_199_001, 4_107_542_400_000] {
+            assert_eq!(parse_rfc3339(&rfc3339(ms)), Some(ms));
+        }
+        for text in [
+            "2022-03-01T02:34:42.769Z",
+            "2022-03-01 02:34:42.769",
+            "2022-03-01t03:04:42.7690+00:30",
+            "2022-02-28T22:34:42.769-0400",
+        ] {
+            assert_eq!(parse_rfc3339(text), Some(1_646_102_082_769), "{text}");
+        }
+        assert_eq!(parse_rfc3339("1970-01-01T00:01"), Some(60_000));
+        for bad in [
+            "",
+            "2022-03-01",
+            "tomorrow",
+            "2022-02-30T00:00:00Z",
+            "2022-03-01T24:00:00Z",
+            "2022-03-01T00:60:00Z",
+            "2022-03-01T00:00:00.Z",
+            "2022-03-01T00:00:00:00Z",
+            "2022-03-01T00:00:00+1",
+            "2022-03-01T00:00:00+\u{e9}\u{e9}",
+            "2022-03-01T0\u{e9}:00:00Z",
+            "202\u{e9}-03-01T00:00:00Z",
+            "1646102082769",
+        ] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
     }
 

@@ -23,12 +23,20 @@
 //!
 //! Tests drive `Api::answer` with `testing::Fixture` and `testing::request`.
 
+mod channel_route;
+mod channels;
 mod fields;
 mod page;
 mod question;
+mod reminders;
 mod reply;
 mod request;
 mod route;
+mod stream_life;
+mod stream_route;
+mod stream_view;
+mod streams;
+mod subscribers;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -69,6 +77,8 @@ impl Api {
     async fn dispatch(&self, request: &Request) -> Result<Reply, Failure> {
         match &request.head.call {
             Call::Questions => Ok(question::list()),
+            Call::Channel(call) => channels::answer(self, request, call).await,
+            Call::Stream(call) => streams::answer(self, request, call).await,
         }
     }
 

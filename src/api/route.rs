@@ -1,6 +1,10 @@
 //! Which call a method and a path ask for. Pure: it does not know whether what is named exists.
 
-use super::reply::Failure;
+use super::{
+    channel_route::{self, ChannelCall},
+    reply::Failure,
+    stream_route::{self, StreamCall},
+};
 
 /// The methods that calls have. HEAD is answered as GET, OPTIONS before it comes here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,10 @@ impl Method {
 pub enum Call {
     /// GET /question/, /questions/
     Questions,
+    /// On channels.
+    Channel(ChannelCall),
+    /// On streams.
+    Stream(StreamCall),
 }
 
 impl Call {
@@ -92,6 +100,8 @@ fn find(method: Method, path: &[&str]) -> Option<Call> {
     use Method::Get;
     Some(match (method, path) {
         (Get, ["question" | "questions"]) => Call::Questions,
+        (method, ["channels", rest @ ..]) => Call::Channel(channel_route::find(method, rest)?),
+        (method, ["streams", rest @ ..]) => Call::Stream(stream_route::find(method, rest)?),
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 //! requests.
 
 mod identity;
+mod publish;
 mod seal;
 mod secret;
 mod token;
@@ -12,6 +13,7 @@ use std::{
 };
 
 pub use identity::Identity;
+pub use publish::PublishRefusal;
 pub use secret::{KeyHash, Secret};
 pub use token::{BadToken, Bearer, Issued};
 
@@ -21,24 +23,9 @@ use self::{
 };
 use crate::{
     config::Config,
-    db::{Db, Status, UserRow},
+    db::{Db, UserRow},
     error::Result,
-    name::{StreamKey, StreamUid},
 };
-
-/// Why a publish was refused; the text is what the encoder is shown.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishRefusal {
-    /// Unknown or malformed key.
-    #[error("unknown stream key")]
-    UnknownKey,
-    /// The stream was stopped or cancelled.
-    #[error("this stream has ended: create a new one")]
-    Ended,
-    /// The database could not be asked.
-    #[error("the server cannot check stream keys now: try again")]
-    Unavailable,
-}
 
 /// Why nobody is identified.
 #[derive(Debug)]
@@ -60,6 +47,7 @@ pub struct Auth {
 struct Inner {
     tokens: Tokens,
     known: Known,
+    attempts: publish::SharedAttempts,
 }
 
 impl Auth {
@@ -68,6 +56,7 @@ impl Auth {
         let inner = Inner {
             tokens: Tokens::new(&secret, config.auth.token_ttl),
             known: Known::new(config.limits.cached_users),
+            attempts: publish::SharedAttempts::default(),
         };
         Self {
             db,
@@ -146,26 +135,6 @@ impl Auth {
     pub fn forget(&self, user_id: i64) {
         self.inner.known.forget(user_id);
     }
-
-    /// The stream that `key` publishes to. The key is never logged: it is the whole credential.
-    ///
-    /// # Errors
-    /// The refusal the encoder is shown.
-    pub async fn authorize_publish(&self, key: &str) -> Result<StreamUid, PublishRefusal> {
-        let key = StreamKey::parse(key).ok_or(PublishRefusal::UnknownKey)?;
-        let hash = self.secret.key_hash(&key);
-        match self.db.stream_by_key(&hash).await {
-            Ok(None) => Err(PublishRefusal::UnknownKey),
-            Ok(Some(row)) => match row.status {
-                Status::Pending | Status::Live => Ok(row.uid),
-                Status::Finished | Status::Cancel => Err(PublishRefusal::Ended),
-            },
-            Err(error) => {
-                tracing::error!(%error, "a stream key could not be checked");
-                Err(PublishRefusal::Unavailable)
-            }
-        }
-    }
 }
 
 /// The wall clock as tokens keep times: seconds since 1970.
@@ -177,6 +146,7 @@ fn now_s() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::{StreamKey, StreamUid};
 
     async fn authority(directory: &tempfile::TempDir) -> (Db, Auth, StreamUid, StreamKey) {
         let db = Db::open(&directory.path().join("t.db"), 16).unwrap();

@@ -100,7 +100,7 @@ keys! {
     Refused "slate.mode" |c, v| c.slate.mode, v.choice(&[
         ("card", SlateMode::Card), ("freeze", SlateMode::Freeze), ("file", SlateMode::File)]);
     Refused "slate.file" |c, v| c.slate.file, v.optional(Value::path);
-    Unused "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
+    Used "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
 
     Used "storage.backend" |c, v| c.storage.backend, backend(v);
     Used "storage.required" |c, v| c.storage.required, v.switch();

@@ -2,9 +2,15 @@
 //! only module that names rusqlite; it does not know what the rows are for.
 
 mod accounts;
+mod cache;
+mod channels;
+mod details;
 mod open;
+mod publish;
 mod readers;
+mod reminders;
 mod streams;
+mod subscribers;
 mod writer;
 
 use std::{
@@ -15,9 +21,16 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-pub use accounts::UserRow;
-
+pub use self::{
+    accounts::UserRow,
+    channels::{Channel, ChannelEdit, ChannelEdited},
+    details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
+    publish::{PublishFacts, PublishTarget},
+    reminders::Reminder,
+    subscribers::Subscriber,
+};
 use self::{
+    cache::{Cache, Touch},
     readers::{Readers, closed},
     writer::Request,
 };
@@ -88,6 +101,8 @@ pub struct StreamRow {
     pub ended_at_ms: Option<i64>,
     /// stopped, publisher_lost, max_pause, cancelled, server_lost.
     pub ended_reason: Option<String>,
+    /// Since when the slate is shown; only of a live stream.
+    pub paused_at_ms: Option<i64>,
     /// What its playlists continue from.
     pub counters: Counters,
 }
@@ -98,6 +113,7 @@ pub struct StreamRow {
 pub struct Db {
     requests: mpsc::Sender<Request>,
     readers: Readers,
+    cache: Cache,
 }
 
 impl Db {
@@ -110,11 +126,17 @@ impl Db {
         let connection = open::writer(path)?;
         let readers = Readers::open(path)?;
         let (requests, queued) = mpsc::channel(queue);
+        let cache = Cache::default();
+        let touched = cache.clone();
         std::thread::Builder::new()
             .name("db-writer".into())
-            .spawn(move || writer::run(connection, queued))
+            .spawn(move || writer::run(connection, &touched, queued))
             .map_err(|e| Error::with(Kind::Unavailable, "cannot start the database thread", e))?;
-        Ok(Self { requests, readers })
+        Ok(Self {
+            requests,
+            readers,
+            cache,
+        })
     }
 
     /// Adds a pending stream; returns once committed.
@@ -174,7 +196,7 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn mark_live(&self, uid: &StreamUid, now_ms: i64) -> Result<bool> {
         let uid = uid.clone();
-        self.write(move |c| streams::mark_live(c, &uid, now_ms))
+        self.write_stream(move |c| streams::mark_live(c, &uid, now_ms).map(|done| (done, uid)))
             .await
     }
 
@@ -184,8 +206,27 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn finish_stream(&self, uid: &StreamUid, reason: &str, now_ms: i64) -> Result<bool> {
         let (uid, reason) = (uid.clone(), reason.to_owned());
-        self.write(move |c| streams::finish(c, &uid, &reason, now_ms))
-            .await
+        let work =
+            move |c: &Connection| streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid));
+        self.write_stream(work).await
+    }
+
+    /// Marks a live stream paused; a pause that was there keeps its time. False when it is not live.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn pause_stream(&self, uid: &StreamUid, now_ms: i64) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::pause(c, &uid, now_ms)).await
+    }
+
+    /// Ends a live stream's pause, if there is one; false when the stream is not live.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn resume_stream(&self, uid: &StreamUid) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::resume(c, &uid)).await
     }
 
     /// Writes the counters; never lowers one, and keeps the first target duration.
@@ -194,8 +235,19 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn save_counters(&self, uid: &StreamUid, counters: Counters) -> Result<()> {
         let uid = uid.clone();
-        self.write(move |c| streams::save_counters(c, &uid, counters))
-            .await
+        self.write_touching(move |c| {
+            let first = streams::save_counters(c, &uid, counters)?;
+            // Later ones change nothing that is cached.
+            Ok((
+                (),
+                if first {
+                    Touch::Stream(uid)
+                } else {
+                    Touch::Nothing
+                },
+            ))
+        })
+        .await
     }
 
     /// Changes when another process committed (`PRAGMA data_version`).
@@ -219,6 +271,25 @@ impl Db {
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.write_touching(move |c| Ok((work(c)?, Touch::Nothing)))
+            .await
+    }
+
+    /// As [`Db::write`], for work that changes the stream that it names.
+    async fn write_stream<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<(T, StreamUid)> + Send + 'static,
+    {
+        self.write_touching(move |c| work(c).map(|(value, uid)| (value, Touch::Stream(uid))))
+            .await
+    }
+
+    async fn write_touching<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<(T, Touch)> + Send + 'static,
     {
         let (request, answer) = writer::write(work);
         self.ask(request, answer).await?

@@ -18,6 +18,8 @@ const APPLICATION_ID: i64 = 0x6361_7563;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_streams.sql"),
     include_str!("migrations/0002_accounts.sql"),
+    include_str!("migrations/0003_streams_of_channels.sql"),
+    include_str!("migrations/0004_pause.sql"),
 ];
 
 /// Makes the file when there is none, and migrates it.

@@ -2,7 +2,7 @@
 //! of an ended stream. It does not know what segments contain.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{Config, OnSecondPublisher},
-    db::Status,
+    db::{PublishFacts, Status},
     event::Change,
     name::{SessionId, StreamUid},
 };
@@ -50,7 +50,9 @@ impl Inner {
         let (inner, uid) = (Arc::clone(self), uid.clone());
         let claimed = tokio::spawn(async move {
             let stream = inner.stream_for(&uid).await?;
-            stream.admit(peer).await
+            let publisher = Arc::clone(&stream).admit(peer).await?;
+            stream.note_key().await;
+            Ok(publisher)
         });
         claimed.await.unwrap_or(Err(Refused::Unavailable))
     }
@@ -162,9 +164,12 @@ impl Inner {
             }
             seen = version;
             for stream in self.all() {
-                match self.common.db.stream(&stream.uid).await {
-                    Ok(Some(row)) if matches!(row.status, Status::Finished | Status::Cancel) => {
+                match self.common.db.publish_facts(&stream.uid).await {
+                    Ok(Some(now)) if matches!(now.status, Status::Finished | Status::Cancel) => {
                         stream.end_now("stopped").await;
+                    }
+                    Ok(Some(now)) if now.banned || stream.has_other_key(&now) => {
+                        self.evict(&stream.uid).await;
                     }
                     Ok(_) => {}
                     // Looked at again with the next change or second.
@@ -185,6 +190,23 @@ pub(super) async fn keep_swept(inner: Weak<Inner>) {
 }
 
 impl Stream {
+    /// Remembers what the stream's key is while this publisher begins, so that a change of it by
+    /// another process is seen. Whoever asked for the claim asks after it whether the key is still
+    /// good: between the two no change goes unnoticed.
+    async fn note_key(&self) {
+        let facts = self.common.db.publish_facts(&self.uid).await;
+        *self.claimed() = facts.ok().flatten();
+    }
+
+    /// Whether the stream has another key than when its last publisher began.
+    fn has_other_key(&self, now: &PublishFacts) -> bool {
+        self.claimed().is_some_and(|claimed| claimed.key != now.key)
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, Option<PublishFacts>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Grants the claim, putting out who has it.
     async fn admit(self: &Arc<Self>, peer: Peer) -> Result<Publisher, Refused> {
         let mut ingest = self.ingest.lock().await;
@@ -221,6 +243,7 @@ impl Stream {
     fn begin(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Publisher {
         let config = &self.common.config;
         ingest.generation += 1;
+        ingest.absence += 1;
         let id = SessionId::random();
         let counters = ingest.window.counters();
         let resume = ingest.resume.take().or_else(|| {
@@ -246,6 +269,7 @@ impl Stream {
             peer,
             evict,
         });
+        self.show(ingest);
         tracing::info!(stream = %self.uid, session = id.as_str(), connection = peer.connection,
             address = %peer.address, "publishing");
         self.common.tell(&self.uid, Change::Live);
@@ -254,19 +278,28 @@ impl Stream {
 
     /// The publisher of `generation` is gone.
     pub(super) async fn lost(self: &Arc<Self>, generation: u64) {
+        self.lose(generation, None).await;
+    }
+
+    /// Ends the session of `generation`, telling its publisher `reason`; the grace starts, unless
+    /// the stream is paused (media rule 24).
+    pub(super) async fn lose(self: &Arc<Self>, generation: u64, reason: Option<Refused>) {
         let mut ingest = self.ingest.lock().await;
         if ingest.generation != generation || ingest.session.is_none() {
             return;
         }
-        self.close(&mut ingest, None).await;
-        drop(ingest);
-        self.common.tell(&self.uid, Change::Reconnecting);
-        self.wait_for_return(generation, "publisher_lost");
+        self.close(&mut ingest, reason).await;
+        ingest.absence += 1;
+        self.show(&ingest);
+        if ingest.paused_at_ms.is_none() {
+            self.common.tell(&self.uid, Change::Reconnecting);
+            self.wait_for_return(&ingest, "publisher_lost");
+        }
     }
 
-    /// Ends the stream unless a publisher comes within `hls.reconnect_grace`.
-    pub(super) fn wait_for_return(self: &Arc<Self>, generation: u64, reason: &'static str) {
-        let stream = Arc::downgrade(self);
+    /// Ends the stream unless a publisher comes, or a pause, within `hls.reconnect_grace`.
+    pub(super) fn wait_for_return(self: &Arc<Self>, ingest: &Ingest, reason: &'static str) {
+        let (stream, absence) = (Arc::downgrade(self), ingest.absence);
         let grace = self.common.config.hls.reconnect_grace;
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
@@ -274,8 +307,7 @@ impl Stream {
                 return;
             };
             let mut ingest = stream.ingest.lock().await;
-            let waiting = ingest.generation == generation && ingest.session.is_none();
-            if !waiting || ingest.ended.is_some() || stream.common.is_draining() {
+            if ingest.absence != absence || ingest.ended.is_some() || stream.common.is_draining() {
                 return;
             }
             let db = &stream.common.db;
@@ -301,7 +333,10 @@ impl Stream {
     async fn end(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
         self.close(ingest, Some(Refused::Ended)).await;
         ingest.generation += 1;
+        ingest.absence += 1;
+        ingest.paused_at_ms = None;
         ingest.ended = Some(self.common.now());
+        self.show(ingest);
         ingest.window.end();
         self.publish(ingest);
         tracing::info!(stream = %self.uid, reason, "stream finished");

@@ -136,7 +136,12 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
     inner
         .streams_mut()
         .insert(row.uid.clone(), Arc::clone(&stream));
-    stream.wait_for_return(0, "server_lost");
+    let mut ingest = stream.ingest.lock().await;
+    ingest.paused_at_ms = row.paused_at_ms;
+    stream.show(&ingest);
+    if row.paused_at_ms.is_none() {
+        stream.wait_for_return(&ingest, "server_lost");
+    }
 }
 
 /// Appends the segments that were stored after the playlist was, if they follow it one by one.

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    Peer, Refused, Rendered, Served, Snapshot,
+    Peer, Refused, Rendered, Served, Snapshot, StreamNow,
     archive::{Archive, Fate, Health, Setup},
     claim::Takeovers,
     gauges::Gauges,
@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    db::{Counters, Db},
+    db::{Counters, Db, PublishFacts},
     event::{Change, StreamEvent},
     name::{SegmentName, SessionId, StreamUid},
 };
@@ -120,6 +120,10 @@ pub(super) struct Ingest {
     pub takeovers: Takeovers,
     pub rates: Rates,
     pub multivariant: Option<Rendered>,
+    /// Since when the owner wants the slate, milliseconds since 1970.
+    pub paused_at_ms: Option<i64>,
+    /// Counts claims, pauses and resumes: a wait for something that began earlier is over.
+    pub absence: u64,
     /// When it ended, since the process's origin.
     pub ended: Option<Duration>,
     pub retired: bool,
@@ -138,7 +142,11 @@ pub(super) struct Stream {
     pub ingest: Mutex<Ingest>,
     pub snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub thumbnail: RwLock<Option<Served>>,
+    /// What [`super::Live::view`] tells, `None` once it has ended.
+    pub state: RwLock<Option<StreamNow>>,
     pub archive: Archive,
+    /// What the last publisher's claim rested on.
+    pub claimed: std::sync::Mutex<Option<PublishFacts>>,
     counters: watch::Sender<Counters>,
     picturing: AtomicBool,
 }
@@ -159,9 +167,11 @@ impl Stream {
             record,
             common: Arc::clone(common),
             archive,
+            claimed: std::sync::Mutex::default(),
             counters,
             snapshot: watch::Sender::new(None),
             thumbnail: RwLock::new(None),
+            state: RwLock::new(Some(StreamNow::default())),
             picturing: AtomicBool::new(false),
             ingest: Mutex::new(Ingest {
                 window,
@@ -171,6 +181,8 @@ impl Stream {
                 takeovers: Takeovers::default(),
                 rates: Rates::default(),
                 multivariant: None,
+                paused_at_ms: None,
+                absence: 0,
                 ended: None,
                 retired: false,
                 pending: VecDeque::new(),
