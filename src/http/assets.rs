@@ -5,6 +5,8 @@ use std::{io::Write, sync::OnceLock};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
+use super::docs;
+
 /// One embedded file.
 #[derive(Debug)]
 pub struct Asset {
@@ -40,10 +42,14 @@ macro_rules! asset {
 pub static HOME: Asset = asset!("home.html");
 /// `/watch/{uid}`
 pub static WATCH: Asset = asset!("watch.html");
+/// `/docs`
+static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 6] = [
+static FILES: [Asset; 8] = [
     asset!("home.js"),
     asset!("watch.js"),
+    asset!("docs.js"),
+    asset!("docs.css"),
     asset!("style.css"),
     asset!("icon.svg"),
     asset!("vendor/hls.js/hls.light.min.mjs"),
@@ -55,12 +61,25 @@ pub fn find(path: &str) -> Option<&'static Asset> {
     let path = match path {
         // Browsers ask for it by themselves.
         "favicon.ico" => "web/icon.svg",
+        "docs" => return Some(&DOCS),
+        "openapi.json" => return Some(docs::openapi()),
         path => path,
     };
     FILES.iter().find(|asset| asset.path == path)
 }
 
 impl Asset {
+    /// A file that was made from another one.
+    pub fn made(path: &'static str, content: Vec<u8>) -> Self {
+        Self {
+            path,
+            // Once for each such file, and for as long as the process runs.
+            content: content.leak(),
+            etags: OnceLock::new(),
+            gzip: OnceLock::new(),
+        }
+    }
+
     /// By the file's name.
     pub fn content_type(&self) -> &'static str {
         match self.path.rsplit_once('.').map(|(_, end)| end) {
@@ -68,6 +87,7 @@ impl Asset {
             Some("js" | "mjs") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
+            Some("json") => "application/json",
             _ => "application/octet-stream",
         }
     }
@@ -102,7 +122,10 @@ mod tests {
 
     #[test]
     fn every_file_has_a_type_and_its_own_tag() {
-        let all: Vec<_> = FILES.iter().chain([&HOME, &WATCH]).collect();
+        let all: Vec<_> = FILES
+            .iter()
+            .chain([&HOME, &WATCH, &DOCS, docs::openapi()])
+            .collect();
         let tags: HashSet<_> = all.iter().map(|asset| asset.etag(false)).collect();
         assert_eq!(tags.len(), all.len());
         for asset in &all {
@@ -120,7 +143,7 @@ mod tests {
     /// A browser refuses inline code under the pages' policy.
     #[test]
     fn pages_carry_no_inline_code_or_style() {
-        for page in [&HOME, &WATCH] {
+        for page in [&HOME, &WATCH, &DOCS] {
             let text = std::str::from_utf8(page.content).unwrap();
             for inline in ["<style", " style=", " onclick=", " onload=", " onsubmit="] {
                 assert!(!text.contains(inline), "{inline}");
@@ -133,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_pages_name_exists() {
-        for page in [&HOME, &WATCH] {
+        for page in [&HOME, &WATCH, &DOCS] {
             let text = std::str::from_utf8(page.content).unwrap();
             for rest in text.split("\"/web/").skip(1) {
                 let file = rest.split('"').next().unwrap();

@@ -1,6 +1,6 @@
 //! HTTP: what is answered to whom. Around it: the accept loop (`listener`), one connection
 //! (`connection`, `socket`, `activity`), paths (`route`), answers (`delivery`, `reply`, `probe`,
-//! `body`), the way to the REST API (`rest`). It does not know how segments are made.
+//! `body`), the API's document (`docs`), the way to the REST API (`rest`). It does not know how segments are made.
 
 mod activity;
 mod assets;
@@ -9,6 +9,7 @@ mod client;
 mod conditional;
 mod connection;
 mod delivery;
+mod docs;
 mod listener;
 mod meter;
 mod probe;
