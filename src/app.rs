@@ -9,7 +9,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use storage::{Store, disk::Disk, memory::Memory};
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinHandle,
     time::{Instant, interval, timeout, timeout_at},
 };
@@ -25,6 +25,7 @@ use crate::{
     event::Urls,
     http,
     live::Live,
+    mail::Mail,
     rtmp, telemetry,
 };
 
@@ -94,13 +95,15 @@ impl App {
         };
         let (http, rtmp) = (address(&ports.http)?, address(&ports.rtmp)?);
         let metrics = telemetry::metrics()?;
+        let (mail, postman) = Mail::new(&config)?;
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
         let store = open_store(&config)?;
-        let live = Live::start(config.clone(), store, db.clone()).await?;
+        let live = Live::start(config.clone(), store.clone(), db.clone()).await?;
         let auth = Auth::new(db.clone(), secret.clone(), &config);
 
         let readiness = Arc::new(Readiness::new());
+        let urls = Urls::new(&config, http, rtmp);
         let state = Arc::new(http::State {
             config: config.clone(),
             live: live.clone(),
@@ -109,8 +112,12 @@ impl App {
                 db: db.clone(),
                 auth: auth.clone(),
                 live: live.clone(),
+                store,
+                mail,
+                urls: urls.clone(),
+                background: Arc::new(Semaphore::new(config.limits.background_calls)),
             },
-            urls: Urls::new(&config, http, rtmp),
+            urls: urls.clone(),
             metrics: metrics.clone(),
             not_ready: readiness.watch(),
         });
@@ -134,11 +141,14 @@ impl App {
         parts.start("database follower", until_stop(follow, stop.subscribe()));
         let check = check_database(db.clone(), readiness.clone());
         parts.start("database check", until_stop(check, stop.subscribe()));
+        if let Some(postman) = postman {
+            parts.start("mail", postman.run(stop.subscribe()));
+        }
         let upkeep = telemetry::keep_up(metrics);
         parts.start("metrics", until_stop(upkeep, stop.subscribe()));
         info!(%http, %rtmp, "serving");
         Ok(Self {
-            urls: Urls::new(&config, http, rtmp),
+            urls,
             http,
             rtmp,
             db,

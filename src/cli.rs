@@ -6,6 +6,7 @@ mod key;
 mod output;
 mod serve;
 mod stream;
+mod user;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -58,6 +59,9 @@ pub enum Command {
     /// Change stream keys; works beside a running server
     #[command(subcommand)]
     Key(key::Command),
+    /// Create accounts, set passwords, ban and unban; works beside a running server
+    #[command(subcommand)]
+    User(user::Command),
     /// Segment an FLV file into a directory of HLS
     Segment(file_mode::Args),
     /// Print the version
@@ -96,6 +100,7 @@ impl Args {
             Command::Check => Ok(check::check(&config).await),
             Command::Stream(command) => command.run(&config).await,
             Command::Key(command) => command.run(&config).await,
+            Command::User(command) => command.run(&config).await,
             Command::Segment(args) => segment(args, &config),
             Command::Version => Ok(version()),
         }
@@ -159,6 +164,8 @@ mod tests {
         for line in [
             "cauce dance",
             "cauce user list",
+            "cauce user create ana --email a@b.example",
+            "cauce user password ana --password x --password-stdin",
             "cauce serve --nope",
             "cauce --set a serve",
             "cauce stream",

@@ -11,6 +11,7 @@ pub mod event;
 pub mod file_mode;
 pub mod http;
 pub mod live;
+pub mod mail;
 pub mod name;
 pub mod rtmp;
 pub mod telemetry;

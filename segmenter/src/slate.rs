@@ -184,6 +184,7 @@ impl Slate {
             target_duration_s: self.target_s,
             idr: None,
             pictures: u32::try_from(self.pictures - pictures).unwrap_or(u32::MAX),
+            keyframes: 1,
         }
     }
 

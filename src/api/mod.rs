@@ -23,14 +23,18 @@
 //!
 //! Tests drive `Api::answer` with `testing::Fixture` and `testing::request`.
 
+mod account;
 mod channel_route;
 mod channels;
 mod fields;
+mod letter;
 mod page;
+mod photo;
 mod question;
 mod reminders;
 mod reply;
 mod request;
+mod reset;
 mod route;
 mod stream_life;
 mod stream_route;
@@ -39,8 +43,15 @@ mod streams;
 mod subscribers;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod token;
+mod users;
 
 use std::sync::Arc;
+
+use storage::Store;
+use tokio::sync::Semaphore;
 
 pub use fields::{Fields, Text};
 pub use page::Page;
@@ -52,7 +63,9 @@ use crate::{
     auth::{Auth, BadToken, Identity, NoIdentity},
     config::Config,
     db::Db,
+    event::Urls,
     live::Live,
+    mail::Mail,
 };
 
 /// What calls work with; clones share it.
@@ -66,6 +79,14 @@ pub struct Api {
     pub auth: Auth,
     /// Streams that are live.
     pub live: Live,
+    /// Photos.
+    pub store: Arc<dyn Store>,
+    /// Outgoing mail.
+    pub mail: Mail,
+    /// The server's own URLs, for letters; an answer's are in its request.
+    pub urls: Urls,
+    /// Places for work that goes on after its answer: `limits.background_calls`.
+    pub background: Arc<Semaphore>,
 }
 
 impl Api {
@@ -76,9 +97,17 @@ impl Api {
 
     async fn dispatch(&self, request: &Request) -> Result<Reply, Failure> {
         match &request.head.call {
+            Call::Token => token::post(self, request).await,
+            Call::ResetForm => reset::form(self, request).await,
+            Call::Reset => reset::set(self, request).await,
             Call::Questions => Ok(question::list()),
             Call::Channel(call) => channels::answer(self, request, call).await,
             Call::Stream(call) => streams::answer(self, request, call).await,
+            Call::User(name) => users::get(self, request, name).await,
+            Call::EditUser(name) => users::edit(self, request, name, false).await,
+            Call::ReplaceUser(name) => users::edit(self, request, name, true).await,
+            Call::SetPhoto(name) => photo::set(self, request, name).await,
+            Call::Photo(name) => photo::get(self, name).await,
         }
     }
 

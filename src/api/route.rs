@@ -51,18 +51,34 @@ impl Method {
 /// One operation. Texts are path parts as sent, percent-decoded and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
+    /// POST /token/: the query says what for.
+    Token,
+    /// GET /reset/
+    ResetForm,
+    /// POST /reset/
+    Reset,
     /// GET /question/, /questions/
     Questions,
     /// On channels.
     Channel(ChannelCall),
     /// On streams.
     Stream(StreamCall),
+    /// GET /users/{username}/
+    User(String),
+    /// PATCH /users/{username}/
+    EditUser(String),
+    /// PUT /users/{username}/
+    ReplaceUser(String),
+    /// PUT and PATCH /users/{username}/photo/
+    SetPhoto(String),
+    /// GET /photos/{name}
+    Photo(String),
 }
 
 impl Call {
     /// Whether its body is an image, which may be larger than JSON.
     pub fn takes_image(&self) -> bool {
-        false
+        matches!(self, Self::SetPhoto(_))
     }
 }
 
@@ -97,11 +113,20 @@ pub fn allowed(path: &[&str]) -> String {
 
 /// The whole table.
 fn find(method: Method, path: &[&str]) -> Option<Call> {
-    use Method::Get;
+    use Method::{Get, Patch, Post, Put};
+    let own = |part: &str| part.to_owned();
     Some(match (method, path) {
+        (Post, ["token"]) => Call::Token,
+        (Get, ["reset"]) => Call::ResetForm,
+        (Post, ["reset"]) => Call::Reset,
         (Get, ["question" | "questions"]) => Call::Questions,
         (method, ["channels", rest @ ..]) => Call::Channel(channel_route::find(method, rest)?),
         (method, ["streams", rest @ ..]) => Call::Stream(stream_route::find(method, rest)?),
+        (Get, ["users", name]) => Call::User(own(name)),
+        (Patch, ["users", name]) => Call::EditUser(own(name)),
+        (Put, ["users", name]) => Call::ReplaceUser(own(name)),
+        (Put | Patch, ["users", name, "photo"]) => Call::SetPhoto(own(name)),
+        (Get, ["photos", name]) => Call::Photo(own(name)),
         _ => return None,
     })
 }

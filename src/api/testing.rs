@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use storage::memory::Memory;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 use super::{Api, Head, Reply, Request};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     db::Db,
     event::Urls,
     live::Live,
+    mail::Mail,
 };
 
 /// A request with a JSON body, or none when it is empty. The path must lead somewhere.
@@ -65,11 +67,16 @@ impl Fixture {
             .await
             .unwrap();
         let auth = Auth::new(db.clone(), secret, &config);
+        let address = Ipv4Addr::LOCALHOST;
         let api = Api {
+            urls: Urls::new(&config, (address, 80).into(), (address, 1935).into()),
+            background: Arc::new(Semaphore::new(config.limits.background_calls)),
+            mail: Mail::default(),
             config,
             db,
             auth,
             live,
+            store,
         };
         Self { api, directory }
     }

@@ -1,7 +1,10 @@
 //! Who may do what: the server's secret, stream keys, login tokens. It does not know sockets or
 //! requests.
 
+mod account;
+mod attempts;
 mod identity;
+mod password;
 mod publish;
 mod seal;
 mod secret;
@@ -12,17 +15,20 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+pub use account::{LoginRefused, Registered, Registration};
 pub use identity::Identity;
 pub use publish::PublishRefusal;
 pub use secret::{KeyHash, Secret};
 pub use token::{BadToken, Bearer, Issued};
 
 use self::{
+    attempts::Attempts,
     identity::{Known, Standing},
+    password::Passwords,
     token::Tokens,
 };
 use crate::{
-    config::Config,
+    config::{Config, Limits},
     db::{Db, UserRow},
     error::Result,
 };
@@ -47,16 +53,25 @@ pub struct Auth {
 struct Inner {
     tokens: Tokens,
     known: Known,
-    attempts: publish::SharedAttempts,
+    passwords: Passwords,
+    attempts: Attempts,
+    limits: Limits,
+    refresh_for_s: i64,
+    publish_attempts: publish::SharedAttempts,
 }
 
 impl Auth {
     /// An authority over `db`.
     pub fn new(db: Db, secret: Secret, config: &Config) -> Self {
+        let limits = config.limits.clone();
         let inner = Inner {
             tokens: Tokens::new(&secret, config.auth.token_ttl),
-            known: Known::new(config.limits.cached_users),
-            attempts: publish::SharedAttempts::default(),
+            known: Known::new(limits.cached_users),
+            passwords: Passwords::new(limits.logins_at_once, limits.logins_waiting),
+            attempts: Attempts::new(limits.login_window, limits.login_subjects),
+            limits,
+            refresh_for_s: i64::try_from(config.auth.refresh_for.as_secs()).unwrap_or(i64::MAX),
+            publish_attempts: publish::SharedAttempts::default(),
         };
         Self {
             db,
@@ -129,6 +144,11 @@ impl Auth {
         self.inner
             .tokens
             .issue(user.id, &user.username, generation, orig_iat, now_s)
+    }
+
+    /// Whether `auth.refresh_for` has passed since the login that this token goes back to.
+    pub fn too_old_to_refresh(&self, bearer: &Bearer) -> bool {
+        now_s().saturating_sub(bearer.orig_iat) >= self.inner.refresh_for_s
     }
 
     /// Must be called after every change to an account's name, password or ban.

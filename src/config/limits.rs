@@ -62,6 +62,28 @@ pub struct Limits {
     pub http_body_timeout: Duration,
     /// Accounts remembered between two requests, so that the database is not asked for each [10000].
     pub cached_users: usize,
+    /// Passwords hashed at once, each with 19 MiB [1].
+    pub logins_at_once: usize,
+    /// Logins and new accounts waiting for that [256].
+    pub logins_waiting: usize,
+    /// Failed logins of one account in `login_window`; the last is already answered with the wait [10].
+    pub login_attempts: usize,
+    /// The same of one client address, whatever the accounts [100].
+    pub login_attempts_per_address: usize,
+    /// From the first failure to the end of the wait [5 min].
+    pub login_window: Duration,
+    /// Accounts and addresses whose failures are remembered [100000].
+    pub login_subjects: usize,
+    /// How long an activation code works; an account never activated gives its names back then [1 h].
+    pub code_ttl: Duration,
+    /// Codes and reset links mailed to one account in `login_window` [5].
+    pub account_mails: usize,
+    /// Letters waiting for the mail server [1000].
+    pub mail_queue: usize,
+    /// One attempt to hand a letter to it [30 s].
+    pub mail_deadline: Duration,
+    /// Calls whose work goes on after their answer, at once [64].
+    pub background_calls: usize,
 }
 
 impl Default for Limits {
@@ -97,6 +119,17 @@ impl Default for Limits {
             image_bytes: 2 * MIB,
             http_body_timeout: Duration::from_secs(30),
             cached_users: 10_000,
+            logins_at_once: 1,
+            logins_waiting: 256,
+            login_attempts: 10,
+            login_attempts_per_address: 100,
+            login_window: Duration::from_mins(5),
+            login_subjects: 100_000,
+            code_ttl: Duration::from_hours(1),
+            account_mails: 5,
+            mail_queue: 1000,
+            mail_deadline: Duration::from_secs(30),
+            background_calls: 64,
         }
     }
 }

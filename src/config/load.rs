@@ -163,6 +163,18 @@ fn check(config: &Config) -> Result<()> {
             show_size(limits.rtmp_message_bytes as u64)
         ),
     )?;
+    must(
+        config.smtp.url.is_some() == config.smtp.from.is_some(),
+        "smtp.from: expected together with smtp.url, or neither of them".into(),
+    )?;
+    must(
+        config
+            .smtp
+            .url
+            .as_ref()
+            .is_none_or(|url| is_mail_url(&url.0)),
+        "smtp.url: expected an URL that begins with smtp:// or smtps://".into(),
+    )?;
     // A free port is a different one each time: only fixed ports can collide.
     must(
         config.http.listen != config.rtmp.listen || config.http.listen.port() == 0,
@@ -173,8 +185,18 @@ fn check(config: &Config) -> Result<()> {
     )
 }
 
+fn is_mail_url(url: &str) -> bool {
+    url.starts_with("smtp://") || url.starts_with("smtps://")
+}
+
 /// Not wrong, yet seldom meant.
 fn warn(config: &mut Config) {
+    if config.smtp.url.is_some() && config.http.public_url.is_none() {
+        config.warnings.push(
+            "http.public_url is not set: links in letters lead to the address of http.listen"
+                .into(),
+        );
+    }
     let limits = &config.limits;
     if config.storage.backend == Backend::Memory
         && limits.memory_budget < limits.segment_bytes as u64

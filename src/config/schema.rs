@@ -123,12 +123,12 @@ keys! {
     Used "database.path" |c, v| c.database_path, v.path();
 
     Used "auth.jwt_secret_file" |c, v| c.auth.jwt_secret_file, v.path();
-    Unused "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
-    Unused "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
-    Unused "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
+    Used "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
+    Used "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
+    Used "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
 
-    Refused "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
-    Refused "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
+    Used "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
+    Used "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
 
     Unused "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
     Unused "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
@@ -194,6 +194,18 @@ keys! {
     Used "limits.http_body_timeout" |c, v| c.limits.http_body_timeout,
         v.duration(ms(100)..=m(10));
     Used "limits.cached_users" |c, v| c.limits.cached_users, v.count(1..=10_000_000);
+    Used "limits.logins_at_once" |c, v| c.limits.logins_at_once, v.count(1..=1000);
+    Used "limits.logins_waiting" |c, v| c.limits.logins_waiting, v.count(0..=1_000_000);
+    Used "limits.login_attempts" |c, v| c.limits.login_attempts, v.count(1..=1_000_000);
+    Used "limits.login_attempts_per_address" |c, v| c.limits.login_attempts_per_address,
+        v.count(1..=1_000_000);
+    Used "limits.login_window" |c, v| c.limits.login_window, v.duration(s(1)..=d(1));
+    Used "limits.login_subjects" |c, v| c.limits.login_subjects, v.count(1..=10_000_000);
+    Used "limits.code_ttl" |c, v| c.limits.code_ttl, v.duration(s(1)..=d(7));
+    Used "limits.account_mails" |c, v| c.limits.account_mails, v.count(1..=1_000_000);
+    Used "limits.mail_queue" |c, v| c.limits.mail_queue, v.count(1..=1_000_000);
+    Used "limits.mail_deadline" |c, v| c.limits.mail_deadline, v.duration(ms(100)..=m(10));
+    Used "limits.background_calls" |c, v| c.limits.background_calls, v.count(1..=100_000);
 }
 
 /// `"s3"` is a choice of the contract that this version cannot make.

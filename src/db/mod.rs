@@ -5,6 +5,7 @@ mod accounts;
 mod cache;
 mod channels;
 mod details;
+mod credentials;
 mod open;
 mod publish;
 mod readers;
@@ -22,7 +23,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
-    accounts::UserRow,
+    accounts::{NewUser, Profile, Taken, UserRow},
     channels::{Channel, ChannelEdit, ChannelEdited},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
     publish::{PublishFacts, PublishTarget},
