@@ -3,6 +3,7 @@
 mod demo;
 mod parts;
 mod readiness;
+mod rooms;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,13 +18,14 @@ use tracing::{info, warn};
 
 use self::{parts::Parts, readiness::Readiness};
 use crate::{
-    api::Api,
+    api::{self, Api},
     auth::{Auth, Secret},
     config::{Backend, Config},
     db::Db,
     error::{Error, Kind, Result},
-    event::Urls,
+    event::{Audience, Urls},
     http,
+    hub::Hub,
     live::Live,
     mail::Mail,
     rtmp, telemetry,
@@ -45,7 +47,8 @@ pub struct App {
     pub db: Db,
     /// Its secret, for keys of streams made in this process.
     pub secret: Secret,
-    live: Live,
+    /// Its live streams.
+    pub live: Live,
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
     supervisor: JoinHandle<()>,
@@ -101,22 +104,33 @@ impl App {
         let store = open_store(&config)?;
         let live = Live::start(config.clone(), store.clone(), db.clone()).await?;
         let auth = Auth::new(db.clone(), secret.clone(), &config);
+        let audience = Arc::new(Audience::default());
+        let hub = Hub::new(
+            config.clone(),
+            db.clone(),
+            auth.clone(),
+            rooms::sources(&config, &db, &live),
+            audience.clone(),
+        );
 
         let readiness = Arc::new(Readiness::new());
         let urls = Urls::new(&config, http, rtmp);
+        let api = Api {
+            config: config.clone(),
+            db: db.clone(),
+            auth: auth.clone(),
+            live: live.clone(),
+            store,
+            mail,
+            audience,
+            urls: urls.clone(),
+            background: Arc::new(Semaphore::new(config.limits.background_calls)),
+        };
         let state = Arc::new(http::State {
             config: config.clone(),
             live: live.clone(),
-            api: Api {
-                config: config.clone(),
-                db: db.clone(),
-                auth: auth.clone(),
-                live: live.clone(),
-                store,
-                mail,
-                urls: urls.clone(),
-                background: Arc::new(Semaphore::new(config.limits.background_calls)),
-            },
+            api: api.clone(),
+            hub: hub.clone(),
             urls: urls.clone(),
             metrics: metrics.clone(),
             not_ready: readiness.watch(),
@@ -134,6 +148,9 @@ impl App {
                 stop.subscribe(),
             ),
         );
+        let events = rooms::follow(live.events(), hub.clone());
+        parts.start("room events", until_stop(events, stop.subscribe()));
+        parts.start("rooms", hub.run(stop.subscribe()));
         let follow = {
             let live = live.clone();
             async move { live.watch_database().await }
@@ -143,6 +160,8 @@ impl App {
         parts.start("database check", until_stop(check, stop.subscribe()));
         if let Some(postman) = postman {
             parts.start("mail", postman.run(stop.subscribe()));
+            let remind = api::keep_reminding(api);
+            parts.start("reminders", until_stop(remind, stop.subscribe()));
         }
         let upkeep = telemetry::keep_up(metrics);
         parts.start("metrics", until_stop(upkeep, stop.subscribe()));

@@ -1,7 +1,11 @@
 //! What parts tell each other without importing each other: stream events, and the one place that
 //! writes public URLs. It does not know who listens.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{PoisonError, RwLock},
+};
 
 use crate::{
     config::Config,
@@ -30,6 +34,29 @@ pub enum Change {
     Resumed,
     /// It ended.
     Finished,
+}
+
+/// People in each stream's room: the hub writes it, the API reads it.
+#[derive(Debug, Default)]
+pub struct Audience {
+    people: RwLock<HashMap<StreamUid, usize>>,
+}
+
+impl Audience {
+    /// Notes how many people are in a stream's room.
+    pub fn set_people(&self, uid: &StreamUid, people: usize) {
+        let mut all = self.people.write().unwrap_or_else(PoisonError::into_inner);
+        match people {
+            0 => drop(all.remove(uid)),
+            _ => drop(all.insert(uid.clone(), people)),
+        }
+    }
+
+    /// How many people are in a stream's room.
+    pub fn people(&self, uid: &StreamUid) -> usize {
+        let all = self.people.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(uid).copied().unwrap_or(0)
+    }
 }
 
 /// Writes public URLs from `http.public_url` and `rtmp.public_url`, or from the addresses listened on.
@@ -88,7 +115,13 @@ impl Urls {
     pub fn thumbnail(&self, uid: &StreamUid) -> String {
         format!("{}/live/{uid}/thumbnail.jpg", self.http)
     }
-    /// An account's photo by the name that the account has for it.
+    /// The room's WebSocket.
+    pub fn websocket(&self, uid: &StreamUid) -> String {
+        // http -> ws, https -> wss
+        let rest = self.http.strip_prefix("http").unwrap_or(&self.http);
+        format!("ws{rest}/ws/streams/{uid}/")
+    }
+    /// A user's photo.
     pub fn photo(&self, name: &str) -> String {
         format!("{}/photos/{name}", self.http)
     }

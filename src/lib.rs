@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod file_mode;
 pub mod http;
+pub mod hub;
 pub mod live;
 pub mod mail;
 pub mod name;

@@ -77,6 +77,11 @@ impl Mail {
         self.queue.is_some()
     }
 
+    /// Letters that the queue still takes; none without a mail server.
+    pub fn room(&self) -> usize {
+        self.queue.as_ref().map_or(0, mpsc::Sender::capacity)
+    }
+
     /// Queues a letter. Without a mail server, or with a full queue, it is dropped; the latter is
     /// counted in `cauce_mails_total`.
     pub fn send(&self, letter: Letter) {

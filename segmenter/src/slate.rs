@@ -27,6 +27,9 @@ const FRAME_SAMPLES: u64 = 1024;
 /// chance, and the cards' level allows no faster ones.
 const FPS_MILLI: std::ops::RangeInclusive<u64> = 10_000..=60_000;
 
+/// Shortest segment made: more than a frame of any rate.
+const SHORTEST_MS: u64 = 250;
+
 /// One encoded picture that slates are made of.
 #[derive(Clone, Debug)]
 pub struct Card {
@@ -102,7 +105,8 @@ pub struct Slate {
     fps_milli: u64,
     target_s: u32,
     start_90k: i64,
-    segments: u64,
+    /// Where the segments made so far were meant to end.
+    until_ms: u64,
     pictures: u64,
     frames: u64,
 }
@@ -132,7 +136,7 @@ impl Slate {
             fps_milli: fps_milli.clamp(*FPS_MILLI.start(), *FPS_MILLI.end()),
             target_s: target_s.max(1),
             start_90k,
-            segments: 0,
+            until_ms: 0,
             pictures: 0,
             frames: 0,
         })
@@ -148,21 +152,22 @@ impl Slate {
         }
     }
 
-    /// EXT-X-TARGETDURATION, and the length of each segment but for a part of a frame.
+    /// EXT-X-TARGETDURATION, seconds.
     pub fn target_s(&self) -> u32 {
         self.target_s
     }
 
-    /// The next segment; the first one follows a DISCONTINUITY.
-    pub fn segment(&mut self) -> Segment {
-        let first = self.segments == 0;
-        self.segments += 1;
-        let until_s = self.segments * u64::from(self.target_s);
+    /// The next segment, `length_ms` long but for a part of a frame, and never longer than the
+    /// target duration; the first one follows a DISCONTINUITY.
+    pub fn segment(&mut self, length_ms: u32) -> Segment {
+        let first = self.until_ms == 0;
+        let longest = u64::from(self.target_s) * 1000;
+        self.until_ms += u64::from(length_ms).clamp(SHORTEST_MS, longest);
         self.writer
             .open(self.card.is_some(), self.silence.is_some(), first);
         let (began, pictures) = (self.now_90k(), self.pictures);
         if self.card.is_some() {
-            let last = (until_s * self.fps_milli).div_ceil(1000);
+            let last = (self.until_ms * self.fps_milli).div_ceil(1_000_000);
             for number in 0..last.saturating_sub(pictures) {
                 self.silence_until(self.picture_90k(self.pictures));
                 self.picture(number);
@@ -170,7 +175,7 @@ impl Slate {
             self.silence_until(self.picture_90k(self.pictures));
             self.writer.advance_clock(self.picture_90k(self.pictures));
         } else if let Some(silence) = &self.silence {
-            let last = (until_s * silence.sample_rate).div_ceil(FRAME_SAMPLES);
+            let last = (self.until_ms * silence.sample_rate).div_ceil(FRAME_SAMPLES * 1000);
             self.silence_until(self.frame_90k(last));
         }
         let body = self.writer.close();
@@ -184,7 +189,8 @@ impl Slate {
             target_duration_s: self.target_s,
             idr: None,
             pictures: u32::try_from(self.pictures - pictures).unwrap_or(u32::MAX),
-            keyframes: 1,
+            // The first picture of each segment is an IDR.
+            keyframes: u32::from(self.pictures > pictures),
         }
     }
 

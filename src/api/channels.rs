@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, Failure, Fields, Reply, Request, Text, channel_route::ChannelCall, subscribers};
+use super::{
+    Api, Failure, Fields, Reply, Request, Text, channel_route::ChannelCall, search::search,
+    subscribers,
+};
 use crate::{
     auth::Identity,
     db::{Channel, ChannelEdit, ChannelEdited, Status, StreamFilter, now_ms},
@@ -14,8 +17,6 @@ use crate::{
 const NAME: Text = Text::line(100);
 const DESCRIPTION: Text = Text::lines(5000);
 const LINK: Text = Text::line(300);
-/// Longest text that is searched for, characters.
-const SEARCH_CHARS_MAX: usize = 200;
 
 pub(super) async fn answer(
     api: &Api,
@@ -47,13 +48,8 @@ pub(super) async fn find(
 
 async fn list(api: &Api, request: &Request) -> Result<Reply, Failure> {
     let caller = api.caller(request).await?;
-    let search = request.query("search").filter(|text| !text.is_empty());
-    if search.is_some_and(|text| text.chars().count() > SEARCH_CHARS_MAX) {
-        let words = format!("Ensure this value has at most {SEARCH_CHARS_MAX} characters.");
-        return Err(Failure::field("search", words));
-    }
     let viewer = caller.as_ref().map(|caller| caller.user_id);
-    let rows = api.db.channels(search.map(str::to_owned), viewer).await?;
+    let rows = api.db.channels(search(request)?, viewer).await?;
     let rows = rows.iter().map(|row| shown(request, row, viewer));
     let rows = rows.collect::<Vec<_>>();
     Ok(Reply::a(200, "Channels Listed Successful", rows.into()))

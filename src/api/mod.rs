@@ -25,6 +25,8 @@
 
 mod account;
 mod channel_route;
+#[cfg(test)]
+mod channel_tests;
 mod channels;
 mod fields;
 mod letter;
@@ -36,8 +38,11 @@ mod reply;
 mod request;
 mod reset;
 mod route;
+mod search;
 mod stream_life;
 mod stream_route;
+#[cfg(test)]
+mod stream_tests;
 mod stream_view;
 mod streams;
 mod subscribers;
@@ -55,6 +60,7 @@ use tokio::sync::Semaphore;
 
 pub use fields::{Fields, Text};
 pub use page::Page;
+pub use reminders::keep_reminding;
 pub use reply::{Content, Failure, Reply};
 pub use request::{Head, Request};
 pub use route::Call;

@@ -60,8 +60,7 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
         "paused_at": time(now.paused_at_ms),
         "thumbnail": thumbnail,
         "video": video,
-        // There is no hub yet.
-        "websocket": null,
+        "websocket": (row.status == Status::Live).then(|| urls.websocket(&row.uid)),
         "record": row.record,
         "record_status": record_status(row),
         "is_programed": row.is_programed,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    Api, Failure, Fields, Page, Reply, Request, Text, reminders, stream_life,
+    Api, Failure, Fields, Page, Reply, Request, Text, reminders, search::search, stream_life,
     stream_route::StreamCall, stream_view,
 };
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
 
 const TITLE: Text = Text::line(200);
 const DESCRIPTION: Text = Text::lines(5000);
-/// Longest text that is searched for, characters.
-const SEARCH_CHARS_MAX: usize = 200;
 const TIME_FORM: &str = "Datetime has wrong format. Use RFC 3339: YYYY-MM-DDThh:mm:ssZ.";
 const SECOND_OPEN: &str =
     "The channel has an open stream already: stop or cancel that one, or schedule this one.";
@@ -73,18 +71,10 @@ async fn list(api: &Api, request: &Request) -> Result<Reply, Failure> {
     let Some(statuses) = statuses(request)? else {
         return Ok(page.reply(request, 0, vec![]));
     };
-    let given = |name| request.query(name).filter(|text| !text.is_empty());
-    let search = given("search").map(str::to_owned);
-    if search
-        .as_ref()
-        .is_some_and(|text| text.chars().count() > SEARCH_CHARS_MAX)
-    {
-        let words = format!("Ensure this value has at most {SEARCH_CHARS_MAX} characters.");
-        return Err(Failure::field("search", words));
-    }
+    let channel = request.query("channel").filter(|text| !text.is_empty());
     let filter = StreamFilter {
-        channel: given("channel").map(Username::key_of),
-        search,
+        channel: channel.map(Username::key_of),
+        search: search(request)?,
         statuses,
         limit: page.limit,
         offset: page.offset,

@@ -71,6 +71,7 @@ impl Fixture {
         let api = Api {
             urls: Urls::new(&config, (address, 80).into(), (address, 1935).into()),
             background: Arc::new(Semaphore::new(config.limits.background_calls)),
+            audience: Arc::default(),
             mail: Mail::default(),
             config,
             db,

@@ -53,11 +53,11 @@ pub struct Auth {
 struct Inner {
     tokens: Tokens,
     known: Known,
+    publishes: publish::SharedAttempts,
     passwords: Passwords,
     attempts: Attempts,
     limits: Limits,
     refresh_for_s: i64,
-    publish_attempts: publish::SharedAttempts,
 }
 
 impl Auth {
@@ -66,12 +66,12 @@ impl Auth {
         let limits = config.limits.clone();
         let inner = Inner {
             tokens: Tokens::new(&secret, config.auth.token_ttl),
+            publishes: publish::SharedAttempts::default(),
             known: Known::new(limits.cached_users),
             passwords: Passwords::new(limits.logins_at_once, limits.logins_waiting),
             attempts: Attempts::new(limits.login_window, limits.login_subjects),
             limits,
             refresh_for_s: i64::try_from(config.auth.refresh_for.as_secs()).unwrap_or(i64::MAX),
-            publish_attempts: publish::SharedAttempts::default(),
         };
         Self {
             db,

@@ -107,7 +107,7 @@ impl Auth {
     fn admit(&self, channel_id: i64, stopped_at_ms: Option<i64>) -> Result<(), PublishRefusal> {
         let mut attempts = self
             .inner
-            .publish_attempts
+            .publishes
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         match attempts.admits(channel_id, stopped_at_ms, now_ms()) {

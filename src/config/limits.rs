@@ -62,6 +62,22 @@ pub struct Limits {
     pub http_body_timeout: Duration,
     /// Accounts remembered between two requests, so that the database is not asked for each [10000].
     pub cached_users: usize,
+    /// Writes of rooms waiting for the database [10000]: past it what would write is refused.
+    pub room_writes: usize,
+    /// WebSockets in one room [20000].
+    pub hub_members: usize,
+    /// WebSockets of one client address [2000].
+    pub hub_sockets_per_address: usize,
+    /// WebSockets of one user [50].
+    pub hub_sockets_per_user: usize,
+    /// One WebSocket message of a client, bytes [16 KiB].
+    pub hub_frame_bytes: usize,
+    /// Messages a WebSocket may send each second, twice as many at once [50].
+    pub hub_frames_per_s: usize,
+    /// Between two pings; a socket that answers none of two is given up [25 s].
+    pub hub_ping: Duration,
+    /// Who is back in a room within it has not left it [3 s].
+    pub hub_reload_grace: Duration,
     /// Passwords hashed at once, each with 19 MiB [1].
     pub logins_at_once: usize,
     /// Logins and new accounts waiting for that [256].
@@ -119,6 +135,14 @@ impl Default for Limits {
             image_bytes: 2 * MIB,
             http_body_timeout: Duration::from_secs(30),
             cached_users: 10_000,
+            room_writes: 10_000,
+            hub_members: 20_000,
+            hub_sockets_per_address: 2000,
+            hub_sockets_per_user: 50,
+            hub_frame_bytes: 16 * KIB,
+            hub_frames_per_s: 50,
+            hub_ping: Duration::from_secs(25),
+            hub_reload_grace: Duration::from_secs(3),
             logins_at_once: 1,
             logins_waiting: 256,
             login_attempts: 10,

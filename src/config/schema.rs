@@ -130,17 +130,17 @@ keys! {
     Used "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
     Used "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
 
-    Unused "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
-    Unused "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
-    Unused "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
-    Unused "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
-    Unused "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
+    Used "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
+    Used "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
+    Used "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
+    Used "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
+    Used "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
 
-    Unused "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
-    Unused "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
-    Unused "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
-    Unused "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
-    Unused "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
+    Used "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
+    Used "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
+    Used "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
+    Used "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
+    Used "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
 
     Unused "questions.moderated" |c, v| c.questions.moderated, v.switch();
     Unused "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
@@ -194,6 +194,16 @@ keys! {
     Used "limits.http_body_timeout" |c, v| c.limits.http_body_timeout,
         v.duration(ms(100)..=m(10));
     Used "limits.cached_users" |c, v| c.limits.cached_users, v.count(1..=10_000_000);
+    Used "limits.room_writes" |c, v| c.limits.room_writes, v.count(64..=1_000_000);
+    Used "limits.hub_members" |c, v| c.limits.hub_members, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_sockets_per_address" |c, v| c.limits.hub_sockets_per_address,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_sockets_per_user" |c, v| c.limits.hub_sockets_per_user,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_frame_bytes" |c, v| c.limits.hub_frame_bytes, v.memory(KIB..=MIB);
+    Used "limits.hub_frames_per_s" |c, v| c.limits.hub_frames_per_s, v.count(1..=1_000_000);
+    Used "limits.hub_ping" |c, v| c.limits.hub_ping, v.duration(ms(100)..=m(10));
+    Used "limits.hub_reload_grace" |c, v| c.limits.hub_reload_grace, v.duration(s(0)..=m(1));
     Used "limits.logins_at_once" |c, v| c.limits.logins_at_once, v.count(1..=1000);
     Used "limits.logins_waiting" |c, v| c.limits.logins_waiting, v.count(0..=1_000_000);
     Used "limits.login_attempts" |c, v| c.limits.login_attempts, v.count(1..=1_000_000);

@@ -285,4 +285,10 @@ impl Db {
         });
         (id.await.unwrap(), key)
     }
+
+    pub(crate) async fn sample_ban(&self, user_id: i64) {
+        let sql = "UPDATE users SET banned = 1 WHERE id = ?1";
+        let banned = self.write(move |c| Ok(c.execute(sql, [user_id]).unwrap()));
+        assert_eq!(banned.await.unwrap(), 1);
+    }
 }

@@ -2,12 +2,16 @@
 //! only module that names rusqlite; it does not know what the rows are for.
 
 mod accounts;
+mod behind;
 mod cache;
 mod channels;
-mod details;
+mod chat;
 mod credentials;
+mod details;
+mod moderators;
 mod open;
 mod publish;
+mod questions;
 mod readers;
 mod reminders;
 mod streams;
@@ -16,6 +20,7 @@ mod writer;
 
 use std::{
     path::Path,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -24,9 +29,13 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     accounts::{NewUser, Profile, Taken, UserRow},
+    behind::{Behind, Places, RoomWrite},
     channels::{Channel, ChannelEdit, ChannelEdited},
+    chat::{Audit, ChatRow, ChatWrite, RoomRow},
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
+    moderators::{MODERATORS_MAX, Moderator, Standing},
     publish::{PublishFacts, PublishTarget},
+    questions::{QuestionRow, QuestionWrite},
     reminders::Reminder,
     subscribers::Subscriber,
 };
@@ -115,6 +124,7 @@ pub struct Db {
     requests: mpsc::Sender<Request>,
     readers: Readers,
     cache: Cache,
+    behind: Arc<OnceLock<Behind>>,
 }
 
 impl Db {
@@ -137,6 +147,7 @@ impl Db {
             requests,
             readers,
             cache,
+            behind: Arc::default(),
         })
     }
 

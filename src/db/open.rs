@@ -20,6 +20,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_accounts.sql"),
     include_str!("migrations/0003_streams_of_channels.sql"),
     include_str!("migrations/0004_pause.sql"),
+    include_str!("migrations/0005_chat.sql"),
+    include_str!("migrations/0006_questions.sql"),
 ];
 
 /// Makes the file when there is none, and migrates it.

@@ -25,12 +25,14 @@ pub enum Label {
     Asset,
     /// A call of the REST API, or a path that names nothing.
     Api,
+    /// A WebSocket's handshake.
+    Socket,
     /// A method that a page, file or probe has not.
     Unknown,
 }
 
 impl Label {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     /// The label's text.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Label {
             Self::Page => "page",
             Self::Asset => "asset",
             Self::Api => "api",
+            Self::Socket => "socket",
             Self::Unknown => "unknown",
         }
     }

@@ -17,6 +17,7 @@ mod reply;
 mod rest;
 pub mod route;
 mod socket;
+mod upgrade;
 
 use std::{
     net::SocketAddr,
@@ -25,12 +26,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::{Method, Request, StatusCode, body::Body as HttpBody, header, http::request::Parts};
+use hyper::{
+    Method, Request, StatusCode, body::Body as HttpBody, header, http::request::Parts,
+    upgrade::OnUpgrade,
+};
 use tokio::{net::TcpListener, sync::watch};
 use tracing::{debug, info, warn};
 
 use self::{
     body::Body,
+    listener::Seat,
     meter::{Label, Meter},
     reply::Answer,
     route::{Route, RouteError},
@@ -39,6 +44,7 @@ use crate::{
     api::Api,
     config::Config,
     event::Urls,
+    hub::Hub,
     live::{Live, Missing},
     name::Rendition,
 };
@@ -57,6 +63,8 @@ pub struct State {
     pub live: Live,
     /// The REST calls.
     pub api: Api,
+    /// The rooms.
+    pub hub: Hub,
     /// Public URLs for clients that name no host.
     pub urls: Urls,
     /// Renders `/metrics`.
@@ -77,6 +85,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Answers that have no body, nor a length (RFC 9110 8.6).
+const BODILESS: [StatusCode; 3] = [
+    StatusCode::SWITCHING_PROTOCOLS,
+    StatusCode::NO_CONTENT,
+    StatusCode::NOT_MODIFIED,
+];
+
 /// The state with its counters.
 struct Server {
     state: Arc<State>,
@@ -85,14 +100,20 @@ struct Server {
 
 impl Server {
     /// Answers one request; only REST calls read its body.
-    async fn answer<B>(&self, peer: SocketAddr, request: Request<B>) -> Answer
+    async fn answer<B>(&self, peer: SocketAddr, seat: &Arc<Seat>, request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes> + Unpin,
     {
         let began = Instant::now();
-        let (request, body) = request.into_parts();
+        let (mut request, body) = request.into_parts();
+        let upgrade = request.extensions.remove::<OnUpgrade>();
         let path = request.uri.path();
         let (label, mut answer) = match route::parse(&request.method, path) {
+            Ok(Route::Socket(uid)) => {
+                let connection = (upgrade, seat.clone());
+                let answer = upgrade::answer(&self.state, peer, &request, uid, connection).await;
+                (Label::Socket, answer)
+            }
             Ok(route) => (label(&route), self.dispatch(peer, &request, route).await),
             Err(error) if route::is_live(path) => (Label::Live, delivery::refused(error)),
             Err(error @ RouteError::MethodNotAllowed { .. }) => (Label::Unknown, refused(error)),
@@ -132,6 +153,8 @@ impl Server {
             },
             Route::Media(uid, rendition) => match live.snapshot(&uid) {
                 Some(snapshot) if rendition == Rendition::source() => {
+                    let proxies = &config.http.trusted_proxies;
+                    snapshot.seen_by(client::address(peer.ip(), headers, proxies));
                     delivery::playlist(headers, &snapshot.media, snapshot.target_duration_s)
                 }
                 _ => delivery::missing(Missing::NotFound),
@@ -163,6 +186,8 @@ impl Server {
             Route::StudioVoice(_) => reply::file(&assets::VOICE, headers),
             Route::Embed(_) => reply::frameable(&assets::EMBED, headers),
             Route::Asset(asset) => reply::file(asset, headers),
+            // Answered before, with its connection.
+            Route::Socket(_) => refused(RouteError::NotFound),
         }
     }
 
@@ -220,6 +245,7 @@ fn label(route: &Route) -> Label {
         | Route::StudioVoice(_)
         | Route::Embed(_) => Label::Page,
         Route::Asset(_) => Label::Asset,
+        Route::Socket(_) => Label::Socket,
     }
 }
 
@@ -235,7 +261,7 @@ fn refused(error: RouteError) -> Answer {
 
 /// Says the length, and keeps only it for HEAD (RFC 9110 9.3.2). A 204 or 304 has none.
 fn finish(method: &Method, answer: &mut Answer) {
-    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status());
+    let bodiless = BODILESS.contains(&answer.status());
     if !bodiless {
         let len = answer.body().len();
         answer

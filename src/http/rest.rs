@@ -22,6 +22,7 @@ use super::{
 use crate::{
     api::{Content, Failure, Head, Reply, Request},
     config::Config,
+    event::Urls,
 };
 
 /// Bytes of a refused body that are still read, so that the client reads the refusal: closing on
@@ -84,15 +85,20 @@ where
         accept: text(header::ACCEPT),
         body,
         client: client::address(peer.ip(), &parts.headers, trusted),
-        urls: state
-            .urls
-            .seen_by(config, host(parts), is_https(config, peer, parts)),
+        urls: urls(state, peer, parts),
     };
     state.api.answer(&request).await
 }
 
+/// Public URLs for this client.
+pub fn urls(state: &State, peer: SocketAddr, parts: &Parts) -> Urls {
+    let config = &state.config;
+    let https = is_https(config, peer, parts);
+    state.urls.seen_by(config, host(parts), https)
+}
+
 /// The name that the client used: HTTP/1's Host, HTTP/2's `:authority`.
-fn host(parts: &Parts) -> Option<&str> {
+pub fn host(parts: &Parts) -> Option<&str> {
     let header = parts.headers.get(header::HOST);
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     authority.or_else(|| header.and_then(|value| value.to_str().ok()))

@@ -45,6 +45,8 @@ pub enum Route {
     StudioVoice(StreamUid),
     /// `/embed/{uid}`
     Embed(StreamUid),
+    /// `/ws/streams/{uid}/`
+    Socket(StreamUid),
     /// `/web/...`, `/favicon.ico`
     Asset(&'static Asset),
 }
@@ -122,6 +124,9 @@ fn locate(path: &str) -> Result<Route, RouteError> {
             Ok(Route::StudioVoice(name(StreamUid::parse(uid))?))
         }
         [Some("embed"), Some(uid), None, _] => Ok(Route::Embed(name(StreamUid::parse(uid))?)),
+        [Some("ws"), Some("streams"), Some(uid), None] => {
+            Ok(Route::Socket(name(StreamUid::parse(uid))?))
+        }
         [Some("live"), Some(uid), Some("index.m3u8"), None] => {
             Ok(Route::Multivariant(name(StreamUid::parse(uid))?))
         }

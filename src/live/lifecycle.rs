@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use segmenter::{Resume, Segmenter};
 use tokio::sync::watch;
 
 use super::{
@@ -241,34 +240,16 @@ impl Stream {
     }
 
     fn begin(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Publisher {
-        let config = &self.common.config;
         ingest.generation += 1;
         ingest.absence += 1;
         let id = SessionId::random();
-        let counters = ingest.window.counters();
-        let resume = ingest.resume.take().or_else(|| {
-            // After a restart: numbers go on, the timeline starts afresh behind a DISCONTINUITY.
-            (counters.next_sequence > 0).then(|| Resume {
-                target_duration_s: counters.target_duration_s,
-                ..Resume::default()
-            })
-        });
-        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let segmenter = Segmenter::new(
-            segmenter::Config {
-                target_ms: millis(config.hls.target_duration),
-                max_segment_ms: millis(config.hls.max_segment),
-                segment_bytes: config.limits.segment_bytes,
-            },
-            resume,
-        );
         let (evict, evicted) = watch::channel(None);
         ingest.session = Some(Session {
             id: id.clone(),
-            segmenter,
             peer,
             evict,
         });
+        ingest.air.publish();
         self.show(ingest);
         tracing::info!(stream = %self.uid, session = id.as_str(), connection = peer.connection,
             address = %peer.address, "publishing");
@@ -307,15 +288,22 @@ impl Stream {
                 return;
             };
             let mut ingest = stream.ingest.lock().await;
-            if ingest.absence != absence || ingest.ended.is_some() || stream.common.is_draining() {
-                return;
+            if ingest.absence == absence {
+                stream.expire(&mut ingest, reason).await;
             }
-            let db = &stream.common.db;
-            if let Err(error) = db.finish_stream(&stream.uid, reason, now_ms()).await {
-                tracing::error!(stream = %stream.uid, %error, "the stream's end could not be saved");
-            }
-            stream.end(&mut ingest, reason).await;
         });
+    }
+
+    /// Ends the stream because time is over.
+    pub(super) async fn expire(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
+        if ingest.ended.is_some() || self.common.is_draining() {
+            return;
+        }
+        let db = &self.common.db;
+        if let Err(error) = db.finish_stream(&self.uid, reason, now_ms()).await {
+            tracing::error!(stream = %self.uid, %error, "the stream's end could not be saved");
+        }
+        self.end(ingest, reason).await;
     }
 
     /// Ends the stream here, in a task of its own.
@@ -331,7 +319,7 @@ impl Stream {
     }
 
     async fn end(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
-        self.close(ingest, Some(Refused::Ended)).await;
+        self.go_off(ingest, Refused::Ended).await;
         ingest.generation += 1;
         ingest.absence += 1;
         ingest.paused_at_ms = None;
@@ -346,7 +334,7 @@ impl Stream {
     async fn drain(self: Arc<Self>) {
         let counters = {
             let mut ingest = self.ingest.lock().await;
-            self.close(&mut ingest, Some(Refused::Restarting)).await;
+            self.go_off(&mut ingest, Refused::Restarting).await;
             ingest.window.counters()
         };
         self.archive.idle().await;

@@ -2,12 +2,16 @@
 //! RTMP or HTTP.
 
 mod archive;
+mod audience;
+mod cards;
 mod claim;
 mod gauges;
 mod layout;
 mod lifecycle;
+mod listing;
 mod memory;
 mod meters;
+mod onair;
 mod orphan;
 mod pause;
 mod publisher;
@@ -24,7 +28,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
     time::SystemTime,
 };
@@ -46,6 +50,7 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 use archive::Health;
+use audience::Audience;
 use gauges::Gauges;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
@@ -142,6 +147,27 @@ pub struct StreamNow {
     pub viewers: u64,
 }
 
+/// What an encoder sends now: of its newest segment, but for `gaps`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingest {
+    /// Bits a second.
+    pub bitrate_bps: u64,
+    /// Pictures a second.
+    pub fps: f64,
+    /// Mean time between keyframes; `None`: there was none.
+    pub keyframe_s: Option<f64>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// RFC 6381; `None`: no video.
+    pub video_codec: Option<String>,
+    /// RFC 6381; `None`: no audio.
+    pub audio_codec: Option<String>,
+    /// Jumps of its times in this session.
+    pub gaps: u64,
+}
+
 /// A rendered playlist, made once per version.
 #[derive(Clone, Debug)]
 pub struct Rendered {
@@ -168,6 +194,14 @@ pub struct Snapshot {
     pub target_duration_s: u32,
     /// The playlist has its ENDLIST.
     pub ended: bool,
+    audience: Arc<Audience>,
+}
+
+impl Snapshot {
+    /// Counts `address` among the viewers: it fetched the media playlist. Takes no lock.
+    pub fn seen_by(&self, address: IpAddr) {
+        self.audience.seen(address);
+    }
 }
 
 /// A segment's or thumbnail's bytes as served.
@@ -251,6 +285,11 @@ impl Live {
     /// What each encoder sends now, in Prometheus' text format.
     pub fn ingest_metrics(&self) -> String {
         self.inner.common.gauges.render()
+    }
+
+    /// What the encoder of `uid` sends now; `None` without one.
+    pub fn ingest(&self, uid: &StreamUid) -> Option<Ingest> {
+        self.inner.common.gauges.ingest(uid)
     }
 
     /// Claims `uid` for a publisher (rule 26). The caller has checked the key.

@@ -1,7 +1,10 @@
 //! Pause, resume and eviction as the owner asks for them: the database first, then the stream. It
 //! does not know what the slate looks like or when its segments are due.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use super::{
     Inner, PauseRefusal, Refused, StreamNow,
@@ -30,7 +33,7 @@ impl Inner {
             }
             let at_ms = now_ms();
             saved(&stream, db.pause_stream(&stream.uid, at_ms).await)?;
-            stream.pause(&mut ingest, at_ms);
+            stream.pause(&mut ingest, at_ms).await;
             Ok(())
         });
         paused.await.unwrap_or(Err(PauseRefusal::Unavailable))
@@ -81,15 +84,37 @@ fn saved(stream: &Stream, outcome: Result<bool>) -> Result<(), PauseRefusal> {
 }
 
 impl Stream {
-    fn pause(self: &Arc<Self>, ingest: &mut Ingest, at_ms: i64) {
-        ingest.paused_at_ms = Some(at_ms);
+    async fn pause(self: &Arc<Self>, ingest: &mut Ingest, at_ms: i64) {
         ingest.absence += 1;
-        self.show(ingest);
+        self.stay_paused(ingest, at_ms);
+        self.air(ingest).await;
         tracing::info!(stream = %self.uid, "paused");
         self.common.tell(&self.uid, Change::Paused);
     }
 
+    /// Shows the slate since `at_ms`, at most for `slate.max_pause` in all.
+    pub(super) fn stay_paused(self: &Arc<Self>, ingest: &mut Ingest, at_ms: i64) {
+        ingest.paused_at_ms = Some(at_ms);
+        ingest.air.pause(self.common.now());
+        self.show(ingest);
+        let gone = u64::try_from(now_ms().saturating_sub(at_ms)).unwrap_or(0);
+        let longest = self.common.config.slate.max_pause;
+        let left = longest.saturating_sub(Duration::from_millis(gone));
+        let stream = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(left).await;
+            let Some(stream) = stream.upgrade() else {
+                return;
+            };
+            let mut ingest = stream.ingest.lock().await;
+            if ingest.paused_at_ms == Some(at_ms) {
+                stream.expire(&mut ingest, "max_pause").await;
+            }
+        });
+    }
+
     fn resume(self: &Arc<Self>, ingest: &mut Ingest) {
+        ingest.air.resume();
         ingest.paused_at_ms = None;
         ingest.absence += 1;
         self.show(ingest);
@@ -118,9 +143,15 @@ impl Stream {
     /// What it does now; `None` once it has ended.
     pub(super) fn now(&self) -> Option<StreamNow> {
         let state = *self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.map(|state| StreamNow {
-            playable: self.snapshot.borrow().is_some(),
-            ..state
+        state.map(|state| {
+            let snapshot = self.snapshot.borrow();
+            let target_s = snapshot.as_ref().map(|snapshot| snapshot.target_duration_s);
+            let span = Duration::from_secs(2 * u64::from(target_s.unwrap_or(0)));
+            StreamNow {
+                playable: target_s.is_some(),
+                viewers: self.audience.count(span),
+                ..state
+            }
         })
     }
 }

@@ -137,10 +137,12 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
         .streams_mut()
         .insert(row.uid.clone(), Arc::clone(&stream));
     let mut ingest = stream.ingest.lock().await;
-    ingest.paused_at_ms = row.paused_at_ms;
-    stream.show(&ingest);
-    if row.paused_at_ms.is_none() {
-        stream.wait_for_return(&ingest, "server_lost");
+    match row.paused_at_ms {
+        Some(at_ms) => stream.stay_paused(&mut ingest, at_ms),
+        None => {
+            stream.show(&ingest);
+            stream.wait_for_return(&ingest, "server_lost");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod hostile;
 mod http;
 mod media;
 mod memory;
+mod pause;
 mod play;
 mod process;
 mod publish;

@@ -19,7 +19,7 @@ const MATRIX: [(&str, &[&str]); 12] = [
     ("mail", &[]),
     ("api", &["live", "db", "auth", "mail"]),
     ("http", &["api", "live", "hub"]),
-    ("cli", &["app", "db", "auth", "mail", "demo", "file_mode"]),
+    ("cli", &["app", "db", "auth", "demo", "file_mode", "mail"]),
     ("file_mode", &[]),
     ("demo", &["app", "cli", "rtmp"]),
     ("main", &["app", "cli"]),

@@ -62,7 +62,7 @@ fn segments_are_one_target_duration_long_and_go_on() {
         for audio in [None, Some((48_000, 2)), Some((44_100, 1))] {
             let mut slate =
                 Slate::new(&tracks(true, audio), fps, &resume(1 << 33), &small()).unwrap();
-            let segments: Vec<_> = (0..5).map(|_| slate.segment()).collect();
+            let segments: Vec<_> = (0..5).map(|_| slate.segment(2000)).collect();
             let frame = 90_000.0 / fps.unwrap_or(30.0).clamp(10.0, 60.0);
             let sum: u64 = segments.iter().map(|one| one.duration_90k).sum();
             assert!((sum as f64 - 900_000.0).abs() <= frame, "{fps:?} {sum}");
@@ -84,6 +84,18 @@ fn segments_are_one_target_duration_long_and_go_on() {
 }
 
 #[test]
+fn shorter_segments_can_be_asked_for_and_longer_ones_not() {
+    for audio_only in [false, true] {
+        let tracks = tracks(!audio_only, Some((48_000, 2)));
+        let mut slate = Slate::new(&tracks, None, &resume(0), &small()).unwrap();
+        for (asked_ms, given) in [(0, 22_500), (1000, 90_000), (9000, 180_000)] {
+            let length = slate.segment(asked_ms).duration_90k;
+            assert!(length.abs_diff(given) <= 3000, "{asked_ms} {length}");
+        }
+    }
+}
+
+#[test]
 fn audio_alone_stays_on_its_grid() {
     let mut slate = Slate::new(
         &tracks(false, Some((44_100, 2))),
@@ -95,7 +107,7 @@ fn audio_alone_stays_on_its_grid() {
     let frame = 1024 * 90_000 / 44_100 + 1;
     let mut end = 0;
     for n in 1..=50 {
-        let segment = slate.segment();
+        let segment = slate.segment(2000);
         end += segment.duration_90k;
         assert!(
             (n * 180_000..n * 180_000 + frame).contains(&end),
@@ -111,7 +123,7 @@ fn every_channel_configuration_has_silence() {
     for channels in 0..=7 {
         let audio = tracks(false, Some((48_000, channels)));
         let mut slate = Slate::new(&audio, None, &resume(0), &small()).unwrap();
-        let body = slate.segment().body.concat();
+        let body = slate.segment(2000).body.concat();
         // Behind PAT and PMT: the first PES packet's ADTS header.
         let adts = body[2 * 188..]
             .windows(2)
@@ -144,11 +156,11 @@ fn a_card_changes_only_to_one_of_its_shape() {
     let big = card(include_bytes!("../../../src/live/slate/paused-1080.h264"));
     assert_eq!((lost.lines(), big.lines()), (360, 1080));
     let mut slate = Slate::new(&tracks(true, None), None, &resume(0), &small()).unwrap();
-    let paused = slate.segment().len;
+    let paused = slate.segment(2000).len;
     slate.show(&big);
-    assert_eq!(slate.segment().len, paused);
+    assert_eq!(slate.segment(2000).len, paused);
     slate.show(&lost);
-    assert_ne!(slate.segment().len, paused);
+    assert_ne!(slate.segment(2000).len, paused);
 }
 
 #[test]

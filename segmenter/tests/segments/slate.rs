@@ -23,7 +23,7 @@ fn paused(tags: &[Tag]) -> Vec<Segment> {
         segments.extend(live.segments);
         let tracks = live.tracks.last().unwrap();
         let mut slate = Slate::new(tracks, Some(25.0), &live.resume, &card()).unwrap();
-        segments.extend((0..3).map(|_| slate.segment()));
+        segments.extend((0..3).map(|_| slate.segment(2000)));
         resume = Some(slate.resume());
     }
     segments.extend(run(config(), resume, tags).segments);
