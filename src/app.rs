@@ -122,7 +122,6 @@ impl App {
             live: live.clone(),
             store,
             mail,
-            audience,
             urls: urls.clone(),
             background: Arc::new(Semaphore::new(config.limits.background_calls)),
         };

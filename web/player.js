@@ -18,6 +18,7 @@ export class Player extends EventTarget {
   #recovered = false;
   #moved = { time: -1, at: 0 };
   #endsLive = true;
+  #telling = false;
 
   constructor(video) {
     super();
@@ -35,17 +36,19 @@ export class Player extends EventTarget {
   /** Plays `source`; again with the same one it changes nothing. Null is nothing to play. */
   load(source) {
     if (this.#source === source) return;
-    this.stop();
     this.#source = source;
-    if (source !== null) this.#attach();
+    this.#detach();
+    if (source !== null) {
+      this.#attach();
+    } else {
+      this.video.removeAttribute("src");
+      this.video.load();
+    }
   }
 
   /** Ends playing and forgets the address. The last picture goes too. */
   stop() {
-    this.#source = null;
-    this.#detach();
-    this.video.removeAttribute("src");
-    this.video.load();
+    this.load(null);
   }
 
   get playing() {
@@ -135,8 +138,14 @@ export class Player extends EventTarget {
     }
   }
 
+  /** Tells once, however much changed at once. */
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    if (this.#telling) return;
+    this.#telling = true;
+    queueMicrotask(() => {
+      this.#telling = false;
+      this.dispatchEvent(new Event("change"));
+    });
   }
 
   #attach() {

@@ -51,7 +51,7 @@ pub static EMBED: Asset = asset!("embed.html");
 /// `/docs`
 static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 33] = [
+static FILES: [Asset; 34] = [
     asset!("account.js"),
     asset!("api.js"),
     asset!("chat.js"),
@@ -64,6 +64,7 @@ static FILES: [Asset; 33] = [
     asset!("home.js"),
     asset!("i18n.js"),
     asset!("icon.svg"),
+    asset!("mesh.js"),
     asset!("people.js"),
     asset!("player.css"),
     asset!("player.js"),
