@@ -6,7 +6,12 @@ import { element, say } from "./dom.js";
 import { startQuestions } from "./questions.js";
 import { startVoice } from "./voice.js";
 
-const TABS = [["chat", startChat], ["questions", startQuestions], ["voice", startVoice]];
+/** Each tab shows once the server has sent its first frame: what a server cannot do is not offered. */
+const TABS = [
+  ["chat", startChat, "chat_history"],
+  ["questions", startQuestions, "questions"],
+  ["voice", startVoice, "voice_state"],
+];
 
 /** Who this socket is, as the server says: {authenticated, username, role}. */
 export class Me {
@@ -45,15 +50,18 @@ export function startRoom({ socket, stream, place, studio = false }) {
       if (on) delete tab.dataset.news;
     }
   };
-  for (const [name, begin] of TABS) {
+  for (const [name, begin, first] of TABS) {
     const tab = element("button", {
-      type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, t: `tab.${name}`,
+      type: "button", role: "tab", hidden: true, id: `tab-${name}`, "aria-controls": `panel-${name}`, t: `tab.${name}`,
       on: { click: () => select(tab) },
     });
     const panel = element("div", { role: "tabpanel", id: `panel-${name}`, class: `panel ${name}`, "aria-labelledby": `tab-${name}`, hidden: true });
     const news = () => {
       if (tab.getAttribute("aria-selected") !== "true") tab.dataset.news = "";
     };
+    socket.on(first, () => {
+      tab.hidden = false;
+    });
     tabs.append(tab);
     panels.append(panel);
     begin({ socket, stream, me, place: panel, news, studio });
@@ -61,7 +69,7 @@ export function startRoom({ socket, stream, place, studio = false }) {
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const all = [...tabs.children];
+    const all = [...tabs.children].filter((tab) => !tab.hidden);
     const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
     select(next);
     next.focus();

@@ -9,6 +9,7 @@ import { stateOf } from "./stream.js";
 
 export class Stage {
   #stream;
+  #frame;
   #video;
   #notice = element("div", { class: "notice" });
   #title = element("p", { class: "notice-title" });
@@ -19,6 +20,7 @@ export class Stage {
   /** Fills `frame` for `stream`; `muted` begins silent, `autoplay` false waits for a click. */
   constructor(stream, frame, { muted = false, autoplay = true } = {}) {
     this.#stream = stream;
+    this.#frame = frame;
     this.#video = element("video", { playsinline: true, id: "video", tabindex: "0", label: "video" });
     this.#video.muted = muted;
     this.#notice.append(this.#title, this.#count, this.#more);
@@ -69,6 +71,7 @@ export class Stage {
     const key = away && !moving ? "state.away" : state === "ended" && value?.video && !this.#video.ended ? "state.recording" : `state.${state}`;
     say(this.#title, key);
     this.#notice.dataset.state = state;
+    this.#frame.classList.toggle("empty", !moving);
     this.#notice.classList.toggle("small", small);
     this.#notice.hidden = (small && !["paused", "reconnecting"].includes(state) && !away) || (!this.wanted && Boolean(value?.video));
     if (small && away) say(this.#title, "state.away");

@@ -62,6 +62,22 @@ function publish(server, key) {
     "-c", "copy", "-f", "flv", `${server.replace(/\/$/, "")}/${key}`], { stdio: ["ignore", "inherit", "inherit"] });
 }
 
+async function say(page, text) {
+  await page.waitForSelector(".chat .say button:has-text('Send'):enabled", WAIT);
+  await page.fill("#chat-input", text);
+  await page.press("#chat-input", "Enter");
+}
+
+const sees = (page, text) => page.waitForFunction(
+  (wanted) => [...document.querySelectorAll(".chat .lines .text")].some((one) => one.textContent === wanted), text, WAIT);
+
+/** Opens a message's menu and takes what is in it. */
+async function menu(page, message, action) {
+  const line = page.locator(".chat .lines li", { hasText: message }).last();
+  await line.locator(".menu summary").click();
+  await line.locator(".menu-items button", { hasText: action }).first().click();
+}
+
 /** The next line that the test around this one writes. */
 const answer = () => new Promise((done) => process.stdin.once("data", done));
 
@@ -134,6 +150,55 @@ try {
     await browser.axe(streamer, "desk live");
   });
 
+  await step("the viewer makes an account on the watch page", async () => {
+    await viewer.click("text=Log in to chat");
+    await viewer.click("dialog button:has-text('Create an account')");
+    await signUp(viewer, "bob");
+    await viewer.waitForSelector("#chat-input", WAIT);
+  });
+
+  await step("chat both ways, and it never runs", async () => {
+    await say(viewer, HOSTILE);
+    await sees(streamer, HOSTILE);
+    await say(streamer, "welcome");
+    await sees(viewer, "welcome");
+    await harmless(viewer);
+    await harmless(streamer);
+    const twice = await viewer.locator(".chat .lines li", { hasText: "window.ran" }).count();
+    if (twice !== 1) throw new Error(`the own message is there ${twice} times`);
+  });
+
+  await step("a reply, a pinned message, a deleted one", async () => {
+    await menu(viewer, "welcome", "Reply");
+    await say(viewer, "thank you");
+    await streamer.waitForSelector(".chat li .quote", WAIT);
+    await menu(streamer, "thank you", "Pin");
+    await viewer.waitForSelector(".chat .pinned:has-text('thank you')", WAIT);
+    await menu(streamer, "window.ran", "Delete");
+    await viewer.waitForSelector(".chat li:has-text('Message deleted')", WAIT);
+    await browser.look(viewer, "chat");
+    await browser.look(streamer, "studio-chat");
+    await browser.axe(viewer, "chat");
+    await browser.axe(streamer, "studio chat");
+  });
+
+  await step("slow mode counts down, and keeps what was refused", async () => {
+    await streamer.click(".tools summary");
+    await streamer.selectOption("#chat-slow", "10");
+    await viewer.waitForSelector(".settings:has-text('Slow mode')", WAIT);
+    await say(viewer, "once");
+    await sees(streamer, "once");
+    await viewer.waitForSelector(".chat button:has-text('Wait')", WAIT);
+    await streamer.selectOption("#chat-slow", "0");
+    await streamer.click(".tools summary");
+    await viewer.fill("#chat-input", "x".repeat(501));
+    await viewer.waitForSelector(".chat .say button:has-text('Send'):enabled", WAIT);
+    await viewer.press("#chat-input", "Enter");
+    await viewer.waitForSelector("#chat-problem:not(:empty)", WAIT);
+    if ((await viewer.inputValue("#chat-input")).length !== 501) throw new Error("the refused text is lost");
+    await viewer.fill("#chat-input", "");
+  });
+
   await step("the language is switched", async () => {
     await viewer.click("#language");
     await viewer.waitForSelector("#status:has-text('En vivo')", WAIT);
@@ -165,12 +230,17 @@ try {
   await step("the server is killed and started again", async () => {
     browser.away = true;
     console.log("RESTART");
+    await viewer.waitForSelector(".lost:visible", WAIT);
+    await viewer.screenshot({ path: `${screenshots}/watch-connection-lost.png` });
     await answer();
     encoder.kill("SIGKILL");
     publish(await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
     await plays(viewer, 4);
     await state(viewer, "live");
+    await viewer.waitForSelector("#room[data-connection=open]", WAIT);
     browser.away = false;
+    await say(viewer, "still here");
+    await sees(streamer, "still here");
   });
 
   await step("the player alone, in a frame of another site", async () => {
