@@ -1,6 +1,7 @@
 //! The command line: what can be asked and how answers are printed. It does not know how the
 //! server works inside.
 
+mod channel;
 mod check;
 mod key;
 mod output;
@@ -62,6 +63,9 @@ pub enum Command {
     /// Create accounts, set passwords, ban and unban; works beside a running server
     #[command(subcommand)]
     User(user::Command),
+    /// Moderators of channels; works beside a running server
+    #[command(subcommand)]
+    Channel(channel::Command),
     /// Segment an FLV file into a directory of HLS
     Segment(file_mode::Args),
     /// Print the version
@@ -101,6 +105,7 @@ impl Args {
             Command::Stream(command) => command.run(&config).await,
             Command::Key(command) => command.run(&config).await,
             Command::User(command) => command.run(&config).await,
+            Command::Channel(command) => command.run(&config).await,
             Command::Segment(args) => segment(args, &config),
             Command::Version => Ok(version()),
         }

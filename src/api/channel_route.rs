@@ -26,6 +26,12 @@ pub enum ChannelCall {
     Subscribe(String),
     /// DELETE /channels/{username}/subscribers/
     Unsubscribe(String),
+    /// GET /channels/{username}/moderators/
+    Moderators(String),
+    /// POST /channels/{username}/moderators/
+    AddModerator(String),
+    /// DELETE /channels/{username}/moderators/
+    RemoveModerator(String),
 }
 
 /// The call of the parts after `/channels`.
@@ -44,6 +50,9 @@ pub(super) fn find(method: Method, path: &[&str]) -> Option<ChannelCall> {
         (Get, [channel, "subscribers"]) => ChannelCall::Subscribers(name(channel)),
         (Post, [channel, "subscribers"]) => ChannelCall::Subscribe(name(channel)),
         (Delete, [channel, "subscribers"]) => ChannelCall::Unsubscribe(name(channel)),
+        (Get, [channel, "moderators"]) => ChannelCall::Moderators(name(channel)),
+        (Post, [channel, "moderators"]) => ChannelCall::AddModerator(name(channel)),
+        (Delete, [channel, "moderators"]) => ChannelCall::RemoveModerator(name(channel)),
         _ => return None,
     })
 }

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Api, Failure, Fields, Reply, Request, Text, channel_route::ChannelCall, search::search,
-    subscribers,
+    Api, Failure, Fields, Reply, Request, Text, channel_route::ChannelCall, moderators,
+    search::search, subscribers,
 };
 use crate::{
     auth::Identity,
@@ -32,6 +32,9 @@ pub(super) async fn answer(
         ChannelCall::Subscribers(name) => subscribers::list(api, request, name).await,
         ChannelCall::Subscribe(name) => subscribers::subscribe(api, request, name).await,
         ChannelCall::Unsubscribe(name) => subscribers::unsubscribe(api, request, name).await,
+        ChannelCall::Moderators(name) => moderators::list(api, request, name).await,
+        ChannelCall::AddModerator(name) => moderators::add(api, request, name).await,
+        ChannelCall::RemoveModerator(name) => moderators::remove(api, request, name).await,
     }
 }
 

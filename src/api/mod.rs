@@ -28,11 +28,14 @@ mod channel_route;
 #[cfg(test)]
 mod channel_tests;
 mod channels;
+mod chat;
 mod fields;
 mod letter;
+mod moderators;
 mod page;
 mod photo;
 mod question;
+mod questions;
 mod reminders;
 mod reply;
 mod request;
@@ -69,7 +72,7 @@ use crate::{
     auth::{Auth, BadToken, Identity, NoIdentity},
     config::Config,
     db::Db,
-    event::Urls,
+    event::{Audience, Urls},
     live::Live,
     mail::Mail,
 };
@@ -85,6 +88,8 @@ pub struct Api {
     pub auth: Auth,
     /// Streams that are live.
     pub live: Live,
+    /// People in rooms.
+    pub audience: Arc<Audience>,
     /// Photos.
     pub store: Arc<dyn Store>,
     /// Outgoing mail.

@@ -61,7 +61,11 @@ impl Page {
     }
 }
 
-fn number(request: &Request, name: &str, least: u64) -> Result<Option<u64>, Failure> {
+/// A number of the query, at least `least`; `None` when it is not there.
+///
+/// # Errors
+/// 400, naming it.
+pub(super) fn number(request: &Request, name: &str, least: u64) -> Result<Option<u64>, Failure> {
     let Some(text) = request.query(name).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };

@@ -22,6 +22,10 @@ pub enum StreamCall {
     ForgetReminder(StreamUid),
     /// DELETE /streams/{uid}/recording/
     DropRecording(StreamUid),
+    /// GET /streams/{uid}/chat/
+    Chat(StreamUid),
+    /// GET /streams/{uid}/questions/
+    Questions(StreamUid),
 }
 
 /// What an owner does to a stream.
@@ -70,6 +74,8 @@ pub(super) fn find(method: Method, path: &[&str]) -> Option<StreamCall> {
         (Post, ["reminders"]) => StreamCall::Remind(uid),
         (Delete, ["reminders"]) => StreamCall::ForgetReminder(uid),
         (Delete, ["recording"]) => StreamCall::DropRecording(uid),
+        (Get, ["chat"]) => StreamCall::Chat(uid),
+        (Get, ["questions"]) => StreamCall::Questions(uid),
         (Post, [action]) => StreamCall::Act(uid, Action::parse(action)?),
         _ => return None,
     })

@@ -23,7 +23,9 @@ pub(super) fn stream(
         Status::Live => api.live.view(&row.uid),
         _ => None,
     };
-    let mut value = public(request, row, now.unwrap_or_default());
+    let mut now = now.unwrap_or_default();
+    now.viewers = now.viewers.max(api.audience.people(&row.uid) as u64);
+    let mut value = public(request, row, now);
     if owns(row, viewer) {
         let sealed = row.key_sealed.as_deref().unwrap_or_default();
         let key = api.auth.secret().open(sealed, &row.key);

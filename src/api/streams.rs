@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    Api, Failure, Fields, Page, Reply, Request, Text, reminders, search::search, stream_life,
+    Api, Failure, Fields, Page, Reply, Request, Text, chat, questions, reminders, search::search, stream_life,
     stream_route::StreamCall, stream_view,
 };
 use crate::{
@@ -33,6 +33,8 @@ pub(super) async fn answer(
         StreamCall::Edit(uid) => edit(api, request, uid).await,
         StreamCall::Act(uid, action) => stream_life::act(api, request, uid, *action).await,
         StreamCall::DropRecording(uid) => stream_life::drop_recording(api, request, uid).await,
+        StreamCall::Chat(uid) => chat::list(api, request, uid).await,
+        StreamCall::Questions(uid) => questions::list(api, request, uid).await,
         StreamCall::Remind(uid) => reminders::add(api, request, uid).await,
         StreamCall::ForgetReminder(uid) => reminders::forget(api, request, uid).await,
     }

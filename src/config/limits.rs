@@ -18,6 +18,14 @@ pub struct Limits {
     pub rtmp_connections: usize,
     /// Distinct client addresses remembered for `viewers` [100000].
     pub pollers: usize,
+    /// Questions of one stream kept in memory [500]; all of them are in the database.
+    pub questions_kept: usize,
+    /// Raised hands and invitations of one stream [100].
+    pub voice_queue: usize,
+    /// One WebRTC signal as it is passed on, bytes [12 KiB].
+    pub voice_signal_bytes: usize,
+    /// WebRTC signals that one socket may send at once [200]; after that 20 a second.
+    pub voice_signal_burst: usize,
     /// Chunk streams a connection may open [64].
     pub rtmp_chunk_streams: usize,
     /// One RTMP message, bytes [8 MiB, at most `segment_bytes`].
@@ -113,6 +121,10 @@ impl Default for Limits {
             http_connections: 20_000,
             rtmp_connections: 1000,
             pollers: 100_000,
+            questions_kept: 500,
+            voice_queue: 100,
+            voice_signal_bytes: 12 * KIB,
+            voice_signal_burst: 200,
             rtmp_chunk_streams: 64,
             rtmp_message_bytes: 8 * MIB,
             rtmp_partial_bytes: 12 * MIB,

@@ -79,22 +79,13 @@ fn resolve(assignments: &[Assignment]) -> Result<Config> {
         assign(&mut config, assignment)?;
     }
     config = Config::in_directory(config.data_dir);
-    let mut unused = BTreeSet::new();
     for assignment in assignments {
         assign(&mut config, assignment)?;
-        if assignment.key.state == State::Unused && changes_default(assignment) {
-            unused.insert(assignment.key.name);
-        }
     }
     let given: BTreeSet<_> = assignments.iter().map(|a| a.key.name).collect();
     derive(&mut config, &given);
     check(&config)?;
     warn(&mut config);
-    config.warnings.extend(
-        unused
-            .iter()
-            .map(|name| format!("{name} has no effect in this version")),
-    );
     Ok(config)
 }
 

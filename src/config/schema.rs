@@ -25,8 +25,6 @@ pub(super) enum State {
     Used,
     /// Refuses a value other than the default: it would ask for a feature that is not there.
     Refused,
-    /// Takes it and warns: it tunes a feature that is not there.
-    Unused,
 }
 
 macro_rules! keys {
@@ -142,14 +140,14 @@ keys! {
     Used "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
     Used "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
 
-    Unused "questions.moderated" |c, v| c.questions.moderated, v.switch();
-    Unused "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
-    Unused "questions.per" |c, v| c.questions.per, v.duration(s(0)..=d(1));
+    Used "questions.moderated" |c, v| c.questions.moderated, v.switch();
+    Used "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
+    Used "questions.per" |c, v| c.questions.per, v.duration(s(0)..=d(1));
 
-    Unused "voice.ice_servers" |c, v| c.voice.ice_servers, v.list();
-    Refused "voice.turn_urls" |c, v| c.voice.turn_urls, v.list();
-    Refused "voice.turn_secret_file" |c, v| c.voice.turn_secret_file, v.optional(Value::path);
-    Unused "voice.max_speakers" |c, v| c.voice.max_speakers, v.count(1..=100);
+    Used "voice.ice_servers" |c, v| c.voice.ice_servers, v.list();
+    Used "voice.turn_urls" |c, v| c.voice.turn_urls, v.list();
+    Used "voice.turn_secret_file" |c, v| c.voice.turn_secret_file, v.optional(Value::path);
+    Used "voice.max_speakers" |c, v| c.voice.max_speakers, v.count(1..=100);
 
     Used "thumbnail.interval" |c, v| c.thumbnail_interval, v.duration(s(1)..=m(60));
 
@@ -162,6 +160,12 @@ keys! {
     Used "limits.http_connections" |c, v| c.limits.http_connections, v.count(1..=CONNECTIONS_MAX);
     Used "limits.rtmp_connections" |c, v| c.limits.rtmp_connections, v.count(1..=CONNECTIONS_MAX);
     Used "limits.pollers" |c, v| c.limits.pollers, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.questions_kept" |c, v| c.limits.questions_kept, v.count(1..=100_000);
+    Used "limits.voice_queue" |c, v| c.limits.voice_queue, v.count(1..=10_000);
+    // An offer for sound alone has about 2 KiB.
+    Used "limits.voice_signal_bytes" |c, v| c.limits.voice_signal_bytes,
+        v.memory(4 * KIB..=64 * KIB);
+    Used "limits.voice_signal_burst" |c, v| c.limits.voice_signal_burst, v.count(1..=10_000);
     Used "limits.rtmp_chunk_streams" |c, v| c.limits.rtmp_chunk_streams, v.count(4..=65_600);
     // An RTMP message's length has 24 bits.
     Used "limits.rtmp_message_bytes" |c, v| c.limits.rtmp_message_bytes,

@@ -255,7 +255,6 @@ fn what_is_not_built_is_refused_and_named() {
         ("rtmp.tls.listen", "0.0.0.0:1936"),
         ("slate.mode", "file"),
         ("slate.file", "a.ts"),
-        ("voice.turn_urls", "turn:a:1"),
     ] {
         let flags = [(key.to_owned(), value.to_owned())];
         let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();
@@ -267,13 +266,7 @@ fn what_is_not_built_is_refused_and_named() {
 }
 
 #[test]
-fn what_only_tunes_an_absent_feature_is_kept_and_warned_of() {
-    let config = load("[hub]\nhistory = 5\nlinger = \"30s\"", &[]).unwrap();
-    assert_eq!(config.hub.history, 5);
-    assert_eq!(
-        config.warnings,
-        ["hub.history has no effect in this version"]
-    );
+fn what_can_hardly_work_is_warned_of() {
     let small = "storage.backend = \"memory\"\nlimits.memory_budget = \"2MiB\"";
     assert_eq!(load(small, &[]).unwrap().warnings.len(), 1);
 }

@@ -35,7 +35,7 @@ pub use self::{
     details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
     moderators::{MODERATORS_MAX, Moderator, Standing},
     publish::{PublishFacts, PublishTarget},
-    questions::{QuestionRow, QuestionWrite},
+    questions::{KeptQuestions, QuestionFilter, QuestionRow, QuestionSort, QuestionWrite},
     reminders::Reminder,
     subscribers::Subscriber,
 };

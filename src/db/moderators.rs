@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
-use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Db, streams::asking};
 use crate::error::{Error, Kind, Result};
@@ -113,22 +112,6 @@ impl Db {
         let read = move |c: &Connection| {
             c.query_row(sql, [channel_id, user_id], |row| row.get(0))
                 .map_err(|e| asking("subscriptions", e))
-        };
-        self.readers.read(read).await
-    }
-
-    /// The account of this name, however it is written, and its name as its owner wrote it.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`].
-    pub async fn named_user(&self, username: &str) -> Result<Option<(i64, String)>> {
-        let text = username.nfkc().collect::<String>();
-        let key: String = text.to_uppercase().to_lowercase().nfkc().collect();
-        let read = move |c: &Connection| {
-            let sql = "SELECT id, username FROM users WHERE username_key = ?1";
-            c.query_row(sql, [&key], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
-                .map_err(|e| asking("an account", e))
         };
         self.readers.read(read).await
     }

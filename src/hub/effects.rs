@@ -18,6 +18,10 @@ pub enum To {
     Everyone,
     /// Owner and moderators.
     Staff,
+    /// All but owner and moderators.
+    Viewers,
+    /// Moderators, without the owner.
+    Moderators,
     /// The owner.
     Owner,
     /// Every socket of this username.

@@ -12,11 +12,15 @@ mod follow;
 mod hall;
 pub mod member;
 mod outbox;
+pub mod pace;
 mod presence;
+pub mod questions;
 mod room;
 mod seats;
 mod socket;
 mod status;
+pub mod turn;
+pub mod voice;
 pub mod wire;
 
 use std::{

@@ -330,6 +330,8 @@ impl Room {
             To::Everyone => None,
             To::Member(id) => Some(vec![*id]),
             To::Staff => those(&|member| member.role.is_staff()),
+            To::Viewers => those(&|member| !member.role.is_staff()),
+            To::Moderators => those(&|member| member.role == Role::Moderator),
             To::Owner => those(&|member| member.role == Role::Owner),
             To::User(name) => {
                 those(&|member| member.user.as_ref().is_some_and(|user| user.name == *name))

@@ -38,6 +38,7 @@ use super::{
 use crate::{
     auth::{BadToken, Bearer, Identity, NoIdentity},
     config::Config,
+    name::Username,
 };
 
 /// tungstenite's read buffer, bytes: it is allocated for every socket.
@@ -297,7 +298,9 @@ impl<'a> Session<'a> {
             if let Some(target) = chat.target()
                 && hall.look(|room, _| room.is_staff(id))
             {
-                target.user = db.named_user(&target.name).await.map_err(unknown)?;
+                let key = Username::key_of(&target.name);
+                let found = db.user_by_name(&key).await.map_err(unknown)?;
+                target.user = found.map(|row| (row.id, row.username));
             }
             if let Some((channel, user)) = hall.look(|room, _| room.asks_subscription(id)) {
                 subscribed = db.is_subscriber(channel, user).await.map_err(unknown)?;

@@ -16,3 +16,4 @@ mod publish;
 mod refusals;
 mod support;
 mod tidy;
+mod voice;
