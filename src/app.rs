@@ -122,6 +122,7 @@ impl App {
             live: live.clone(),
             store,
             mail,
+            audience,
             urls: urls.clone(),
             background: Arc::new(Semaphore::new(config.limits.background_calls)),
         };

@@ -3,7 +3,8 @@
 //
 //   node walk.mjs BASE_URL CLIP SCREENSHOTS
 //
-// It writes RESTART when the server is to be killed and started again on the same ports, and waits.
+// It writes KILL when the server is to be killed and RESTART when it is to be started again on the
+// same ports, and waits for a line each time.
 
 import { spawn } from "node:child_process";
 import { Browser } from "./browser.mjs";
@@ -229,9 +230,12 @@ try {
 
   await step("the server is killed and started again", async () => {
     browser.away = true;
-    console.log("RESTART");
+    console.log("KILL");
+    await answer();
     await viewer.waitForSelector(".lost:visible", WAIT);
-    await viewer.screenshot({ path: `${screenshots}/watch-connection-lost.png` });
+    await viewer.waitForFunction(() => document.querySelector("video").readyState < 3, null, WAIT);
+    await browser.look(viewer, "watch-server-away");
+    console.log("RESTART");
     await answer();
     encoder.kill("SIGKILL");
     publish(await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));

@@ -10,6 +10,7 @@ mod http;
 mod media;
 mod memory;
 mod pause;
+mod pages;
 mod play;
 mod process;
 mod publish;

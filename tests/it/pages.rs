@@ -15,7 +15,7 @@ const PAGE_WEIGHT_MAX: usize = 300 * 1024;
 
 /// What `path` answers to a browser.
 fn compressed(server: &Server, path: &str) -> (usize, Vec<u8>) {
-    let sent = http::request(server.http, "GET", path, &[("Accept-Encoding", "gzip")], b"");
+    let sent = http::send(server.http, "GET", path, &[("Accept-Encoding", "gzip")]);
     assert_eq!(sent.status, 200, "{path}");
     let plain = server.get(path);
     (sent.body.len(), plain.body)
@@ -62,6 +62,7 @@ fn every_page_weighs_less_than_300_kb() {
 fn a_streamer_and_a_viewer_walk_through_the_pages() {
     let _slot = slots::heavy();
     let mut server = Process::start(&[]);
+    let data = server.keep_data();
     let base = format!("http://{}", server.http);
     let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../screenshots");
     fs::create_dir_all(&screenshots).unwrap();
@@ -89,9 +90,7 @@ fn a_streamer_and_a_viewer_walk_through_the_pages() {
                 ("CAUCE_HTTP__LISTEN", &*http),
                 ("CAUCE_RTMP__LISTEN", &*rtmp),
             ];
-            let data = server.keep_data();
             server = Process::restart_in(data.path(), &again);
-            server.own(data);
             writeln!(answers, "restarted").unwrap();
         }
         log.push_str(&line);
