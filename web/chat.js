@@ -22,10 +22,11 @@ class Chat {
   constructor({ socket, stream, me, place, news }) {
     Object.assign(this, { socket, stream, me, news });
     this.pinned = element("div", { class: "pinned", hidden: true });
-    this.list = element("ol", { class: "lines", role: "log", "aria-live": "polite", label: "chatMessages", tabindex: "0" });
+    this.list = element("ol");
+    this.scroll = element("div", { class: "lines", role: "log", "aria-live": "polite", label: "chatMessages", tabindex: "0" }, this.list);
     this.empty = element("p", { class: "soft empty", t: "chatEmpty" });
     this.#buildForm();
-    place.append(this.pinned, this.empty, this.list, this.settings = element("p", { class: "soft settings" }), this.#tools(), this.form);
+    place.append(this.pinned, this.empty, this.scroll, this.settings = element("p", { class: "soft settings" }), this.#tools(), this.form);
     this.#listen();
     this.#refresh();
     setInterval(() => this.#countdown(), 500);
@@ -38,6 +39,7 @@ class Chat {
         event.preventDefault();
         this.form.requestSubmit();
       },
+      input: () => write(this.problem, ""),
     } });
     this.sendButton = element("button", { t: "send" });
     this.problem = element("p", { id: "chat-problem", class: "problem", role: "alert" });
@@ -134,7 +136,7 @@ class Chat {
   }
 
   #insert(id, line) {
-    const stick = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60;
+    const stick = this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 60;
     line.node = element("li");
     line.node.dataset.id = id;
     this.#lines.set(id, line);
@@ -150,7 +152,7 @@ class Chat {
       this.list.firstElementChild.remove();
     }
     this.empty.hidden = true;
-    if (stick || line.pending) this.list.scrollTop = this.list.scrollHeight;
+    if (stick || line.pending) this.scroll.scrollTop = this.scroll.scrollHeight;
   }
 
   #draw(line) {

@@ -9,7 +9,7 @@ export function startPeople(socket, stream) {
   let counted = null;
   const show = () => {
     const live = stream.value?.status === "live";
-    const count = counted ?? (live ? stream.value.viewers : null);
+    const count = counted ?? (live && stream.reachable ? stream.value.viewers : null);
     place.hidden = count === null || count === undefined;
     if (place.hidden || place.dataset.count === String(count)) return;
     place.dataset.count = count;

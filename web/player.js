@@ -1,7 +1,7 @@
 // Plays one HLS address in a video element, and comes back by itself when the server or the network
 // was away. hls.js where it works, else the browser's own HLS. It does not know buttons or states.
 
-import Hls from "/web/vendor/hls.js/hls.light.min.mjs";
+import Hls from "/web/vendor/hls.js/hls.min.mjs";
 
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 5000;

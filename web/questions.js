@@ -27,10 +27,11 @@ class Questions {
       type: "button", class: "plain small", t: `order.${name}`, "aria-pressed": String(name === this.#order),
       on: { click: () => this.#sort(name) },
     })));
-    this.list = element("ol", { class: "lines", tabindex: "0", label: "tab.questions" });
+    this.list = element("ol");
+    this.scroll = element("div", { class: "lines", role: "region", tabindex: "0", label: "tab.questions" }, this.list);
     this.empty = element("p", { class: "soft empty", t: "questionsEmpty" });
     this.#buildForm();
-    place.append(this.banner, this.orders, this.empty, this.list, this.form);
+    place.append(this.banner, this.orders, this.empty, this.scroll, this.form);
     this.#listen();
     this.#draw();
   }

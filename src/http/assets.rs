@@ -84,7 +84,7 @@ static FILES: [Asset; 34] = [
     asset!("voice-page.js"),
     asset!("voice.js"),
     asset!("watch.js"),
-    asset!("vendor/hls.js/hls.light.min.mjs"),
+    asset!("vendor/hls.js/hls.min.mjs"),
     asset!("vendor/hls.js/hls.worker.js"),
 ];
 

@@ -245,7 +245,7 @@ mod tests {
         }
         assert!(matches!(get("/web/watch.js"), Ok(Route::Asset(_))));
         assert!(matches!(
-            get("/web/vendor/hls.js/hls.light.min.mjs"),
+            get("/web/vendor/hls.js/hls.min.mjs"),
             Ok(Route::Asset(_))
         ));
     }
