@@ -25,7 +25,7 @@ use crate::{
     error::{Error, Kind, Result},
     event::{Audience, Urls},
     http,
-    hub::Hub,
+    hub::{Hub, turn::Turn},
     live::Live,
     mail::Mail,
     rtmp, telemetry,
@@ -99,6 +99,7 @@ impl App {
         let (http, rtmp) = (address(&ports.http)?, address(&ports.rtmp)?);
         let metrics = telemetry::metrics()?;
         let (mail, postman) = Mail::new(&config)?;
+        let turn = Turn::open(&config.voice)?;
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
         let store = open_store(&config)?;
@@ -111,6 +112,7 @@ impl App {
             auth.clone(),
             rooms::sources(&config, &db, &live),
             audience.clone(),
+            turn,
         );
 
         let readiness = Arc::new(Readiness::new());

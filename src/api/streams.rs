@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    Api, Failure, Fields, Page, Reply, Request, Text, chat, questions, reminders, search::search, stream_life,
-    stream_route::StreamCall, stream_view,
+    Api, Failure, Fields, Page, Reply, Request, Text, chat, questions, reminders, search::search,
+    stream_life, stream_route::StreamCall, stream_view,
 };
 use crate::{
     auth::Identity,

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{
     chat,
     effects::Refusal,
+    questions, voice,
     wire::{self, Envelope, ErrorCode},
 };
 
@@ -32,6 +33,10 @@ pub enum Command {
     },
     /// For the chat.
     Chat(chat::Command),
+    /// For the questions.
+    Question(questions::Command),
+    /// For the stage.
+    Voice(voice::Command),
 }
 
 #[derive(Deserialize)]
@@ -66,6 +71,12 @@ impl Inbound {
         }
         if let Some(parsed) = chat::parse(kind, frame.data) {
             return Ok(Self::Room(Command::Chat(parsed?)));
+        }
+        if let Some(parsed) = questions::Command::parse(kind, frame.data) {
+            return Ok(Self::Room(Command::Question(parsed?)));
+        }
+        if let Some(parsed) = voice::Command::parse(kind, frame.data) {
+            return Ok(Self::Room(Command::Voice(parsed?)));
         }
         Err(Refusal::new(
             ErrorCode::BadMessage,

@@ -47,6 +47,7 @@ use self::{
     outbox::Limits,
     room::{Login, Room, Rules},
     seats::Seats,
+    turn::Turn,
     wire::Close,
 };
 use crate::{
@@ -84,6 +85,7 @@ struct Inner {
     behind: Behind,
     sources: Sources,
     audience: Arc<Audience>,
+    turn: Turn,
     clock: Clock,
     seats: Arc<Seats>,
     next_member: AtomicU64,
@@ -114,6 +116,7 @@ impl Hub {
         auth: Auth,
         sources: Sources,
         audience: Arc<Audience>,
+        turn: Turn,
     ) -> Self {
         let limits = &config.limits;
         let inner = Inner {
@@ -130,6 +133,7 @@ impl Hub {
             auth,
             sources,
             audience,
+            turn,
         };
         Self {
             inner: Arc::new(inner),
@@ -231,7 +235,10 @@ impl Inner {
             .await?
             .ok_or_else(missing)?;
         let status = (self.sources.status)(uid.clone()).await;
+        let kept = self.config.limits.questions_kept;
+        let kept = self.db.kept_questions(uid, kept).await?;
         let room = Room::new(&self.rules, &row, status.ok_or_else(missing)?, now);
+        let room = room.with(&self.rules, kept, self.turn.clone());
         let (clock, behind) = (self.clock, self.behind.clone());
         let hall = Hall::new(uid.clone(), row.stream_id, room, clock, self.limits, behind);
         Ok(Arc::new(hall))

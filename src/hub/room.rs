@@ -16,15 +16,24 @@ use super::{
     effects::{Ack, Effects, Refusal, To},
     member::{Member, MemberId, Now, Role, User},
     presence::{self, Presence},
+    questions::{self, Questions},
     status::Status,
+    turn::Turn,
+    voice::{self, Voice},
     wire::{Close, ErrorCode, Frame, encode},
 };
-use crate::{config::Config, db::RoomRow};
+use crate::{
+    config::Config,
+    db::{KeptQuestions, RoomRow},
+    time::parse_rfc3339,
+};
 
 /// What a room is held to.
 #[derive(Clone, Debug)]
 pub struct Rules {
     chat: chat::Rules,
+    questions: questions::Rules,
+    voice: voice::Rules,
     /// Who is back within it never left.
     reload_grace: Duration,
     /// From the end of the stream to the closing of sockets.
@@ -38,6 +47,8 @@ impl Rules {
     pub fn of(config: &Config) -> Self {
         Self {
             chat: chat::Rules::of(config),
+            questions: questions::Rules::of(config),
+            voice: voice::Rules::of(config),
             reload_grace: config.limits.hub_reload_grace,
             linger: config.hub.linger,
             members: config.limits.hub_members,
@@ -80,6 +91,8 @@ struct Place {
 pub struct Room {
     places: HashMap<MemberId, Place>,
     chat: Chat,
+    questions: Questions,
+    voice: Voice,
     presence: Presence,
     status: Status,
     linger: Duration,
@@ -106,12 +119,22 @@ impl Room {
         Self {
             places: HashMap::new(),
             chat: Chat::new(rules.chat.clone(), row),
+            questions: Questions::new(rules.questions.clone(), vec![], 0),
+            voice: Voice::new(rules.voice.clone(), Turn::default()),
             presence: Presence::new(rules.reload_grace, peak),
             closes_at: status.is_over().then(|| now.mono + rules.linger),
             status,
             linger: rules.linger,
             members_max: rules.members,
         }
+    }
+
+    /// With the questions that the database has, and the servers that callers need.
+    #[must_use]
+    pub fn with(mut self, rules: &Rules, kept: KeptQuestions, turn: Turn) -> Self {
+        self.questions = Questions::new(rules.questions.clone(), kept.rows, kept.last_id);
+        self.voice = Voice::new(rules.voice.clone(), turn);
+        self
     }
 
     /// A socket comes in; it is told all that a newcomer is told.
@@ -139,6 +162,7 @@ impl Room {
         for frame in self.greeting(now, &member, &site, known) {
             effects.send(To::Member(id), frame);
         }
+        effects.append(self.voice.arrived(now, &member));
         let login = login.map(|login| (login.generation, login.expires));
         let place = Place {
             member,
@@ -154,6 +178,7 @@ impl Room {
     pub fn leave(&mut self, now: Now, id: MemberId) -> Effects {
         if self.places.remove(&id).is_some() {
             self.presence.left(now, id);
+            self.voice.left(now, id);
         }
         Effects::none()
     }
@@ -166,6 +191,9 @@ impl Room {
             return effects;
         };
         place.login = Some((login.generation, login.expires));
+        if place.member.user != member.user {
+            self.voice.left(now, id);
+        }
         place.member = member.clone();
         self.presence
             .joined(now, id, place.address, member.user.as_ref());
@@ -173,6 +201,7 @@ impl Room {
         for frame in self.for_role(&member) {
             effects.send(To::Member(id), frame);
         }
+        effects.append(self.voice.arrived(now, &member));
         effects
     }
 
@@ -215,6 +244,19 @@ impl Room {
                 let live = self.status.is_live();
                 self.chat.apply(now, live, subscribed, member, command)
             }
+            Command::Question(command) => {
+                let started_at = self.status.started_at.as_deref();
+                let started_at_ms = started_at.and_then(parse_rfc3339);
+                self.questions.apply(now, started_at_ms, member, command)
+            }
+            Command::Voice(command) => {
+                let users = || self.places.values().filter_map(|p| p.member.user.as_ref());
+                let stage = voice::Room {
+                    is_live: self.status.is_live(),
+                    find: &|name| users().find(|user| *user.name == *name).cloned(),
+                };
+                self.voice.apply(now, &stage, member, command)
+            }
         }
     }
 
@@ -222,6 +264,8 @@ impl Room {
     pub fn tick(&mut self, now: Now) -> Effects {
         let mut effects = self.presence.tick(now);
         self.chat.tick(now);
+        effects.append(self.questions.tick(now));
+        effects.append(self.voice.tick(now));
         let over = |place: &Place| place.login.is_some_and(|(_, expires)| expires <= now.mono);
         let expired = self.places.values().filter(|place| over(place));
         for id in expired.map(|place| place.member.id).collect::<Vec<_>>() {
@@ -249,6 +293,9 @@ impl Room {
                 .entry(&place.site)
                 .or_insert_with(|| status.frame(&place.site));
             effects.send(To::Member(place.member.id), frame.clone());
+        }
+        if !status.is_live() {
+            effects.append(self.voice.finish(now));
         }
         self.status = status;
         effects
@@ -389,6 +436,7 @@ impl Room {
             return effects;
         }
         place.login = None;
+        self.voice.left(now, id);
         place.member.user = None;
         place.member.role = Role::Viewer;
         self.presence.joined(now, id, place.address, None);
@@ -405,13 +453,16 @@ impl Room {
             self.presence.frame(now),
         ];
         frames.extend(self.chat.greet(known));
-        frames.extend(self.for_role(member));
+        frames.extend(self.questions.greet(member));
+        frames.extend(self.voice.greet(member));
         frames
     }
 
-    /// What owner and moderators see besides.
-    fn for_role(&self, _member: &Member) -> Vec<Frame> {
-        vec![]
+    /// What a login brings: one's votes, and what owner and moderators see besides.
+    fn for_role(&self, member: &Member) -> Vec<Frame> {
+        let mut frames = self.questions.recognise(member);
+        frames.extend(self.voice.recognise(member));
+        frames
     }
 }
 

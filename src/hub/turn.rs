@@ -24,7 +24,7 @@ const SECRET_BYTES_MIN: usize = 32;
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// STUN and TURN as configured; clones share the secret, which `Debug` never shows.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Turn {
     stun: Arc<[String]>,
     turn: Arc<[String]>,
