@@ -50,10 +50,11 @@ export class Stage {
     if (playable && this.wanted) {
       // The address itself may name another host than the page's: a CDN.
       this.player.load(value.video.index);
-      if (value.thumbnail) this.#video.poster = value.thumbnail;
     } else if (["ended", "cancelled", "missing", "offline", "scheduled"].includes(state) && !this.#watching()) {
       this.player.load(null);
     }
+    // Only where nothing plays by itself: a picture that is about to move needs none.
+    if (playable && !this.wanted && value.thumbnail) this.#video.poster = value.thumbnail;
     this.#state = state;
     this.#explain(value, state);
   }

@@ -13,6 +13,8 @@ class Voice {
   #queue = [];
   #state = { queue_len: 0, speakers: [] };
   #stopLevel = null;
+  /** The connection is new and has not told who speaks. */
+  #returned = false;
 
   constructor({ socket, stream, me, place, news, studio = false }) {
     Object.assign(this, { socket, stream, me, news, studio });
@@ -37,6 +39,10 @@ class Voice {
     const { socket, me, stream } = this;
     socket.on("voice_state", (state) => {
       this.#state = state;
+      // After a restart the server knows no call any more.
+      const known = (state.speakers ?? []).some(({ call }) => call === this.#call);
+      if (this.#returned && this.#stage === "speaking" && !known) this.#off();
+      this.#returned = false;
       this.#draw();
     });
     socket.on("voice_queue", ({ items = [] }) => {
@@ -58,8 +64,12 @@ class Voice {
     });
     socket.on("state", ({ name }) => {
       if (name === "closed") this.#off();
+      if (name === "open") this.#returned = true;
     });
-    me.onChange(() => this.#draw());
+    me.onChange(({ authenticated }) => {
+      if (authenticated && this.#stage === "requested") this.#request();
+      this.#draw();
+    });
     stream.onChange(() => this.#draw());
   }
 
@@ -128,10 +138,14 @@ class Voice {
   }
 
   async #raise() {
-    if (!(await this.#microphone())) return;
+    if (await this.#microphone()) await this.#request();
+  }
+
+  /** Raises the hand, or raises it again for a server that forgot it. */
+  async #request() {
     const ack = await this.#try("voice_request");
     if (!ack) {
-      this.#silence();
+      this.#off();
       return;
     }
     this.#call = ack.id;

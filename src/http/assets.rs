@@ -156,11 +156,7 @@ mod tests {
 
     #[test]
     fn every_file_has_a_type_and_its_own_tag() {
-        let all: Vec<_> = FILES
-            .iter()
-            .chain(PAGES)
-            .chain([docs::openapi()])
-            .collect();
+        let all: Vec<_> = FILES.iter().chain(PAGES).chain([docs::openapi()]).collect();
         let tags: HashSet<_> = all.iter().map(|asset| asset.etag(false)).collect();
         assert_eq!(tags.len(), all.len());
         for asset in &all {

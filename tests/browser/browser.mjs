@@ -1,9 +1,8 @@
 // Chromium for the walks: pages that tell every complaint, screenshots in each look, axe-core's
 // findings. It does not know what a page is for.
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
@@ -41,6 +40,15 @@ export class Browser {
       addEventListener("securitypolicyviolation", (event) => {
         console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
       });
+      // So that a walk can ask each connection what it counted.
+      const Original = window.RTCPeerConnection;
+      window.calls = [];
+      window.RTCPeerConnection = class extends Original {
+        constructor(...values) {
+          super(...values);
+          window.calls.push(this);
+        }
+      };
     });
     const note = (text) => this.away || this.problems.push(`${name}: ${text}`);
     page.on("pageerror", (error) => note(`page error: ${error.stack}`));

@@ -82,6 +82,16 @@ async function menu(page, message, action) {
 /** The next line that the test around this one writes. */
 const answer = () => new Promise((done) => process.stdin.once("data", done));
 
+/** Sound comes in and goes out, as every connection of the page counts it. */
+const hears = (page) => page.waitForFunction(async () => {
+  for (const connection of window.calls ?? []) {
+    const stats = [...(await connection.getStats()).values()];
+    const sound = (type, field) => stats.some((one) => one.type === type && one.kind === "audio" && one[field] > 20);
+    if (sound("inbound-rtp", "packetsReceived") && sound("outbound-rtp", "packetsSent")) return true;
+  }
+  return false;
+}, null, WAIT);
+
 async function harmless(page) {
   const ran = await page.evaluate(() => window.ran);
   if (ran !== undefined) throw new Error("text ran as code");
@@ -198,6 +208,55 @@ try {
     await viewer.waitForSelector("#chat-problem:not(:empty)", WAIT);
     if ((await viewer.inputValue("#chat-input")).length !== 501) throw new Error("the refused text is lost");
     await viewer.fill("#chat-input", "");
+  });
+
+  await step("a question is asked, voted, put on screen and answered", async () => {
+    for (const page of [streamer, viewer]) await page.click("#tab-questions");
+    await viewer.fill("#question-input", HOSTILE);
+    await viewer.check("#question-anonymous");
+    await viewer.click("#panel-questions button:has-text('Ask')");
+    await streamer.waitForSelector(".question", WAIT);
+    await streamer.click(".question .vote");
+    await viewer.waitForFunction(() => document.querySelector(".question .vote span")?.textContent === "1", null, WAIT);
+    await viewer.waitForSelector(".question:has-text('Anonymous')", WAIT);
+    await streamer.click(".question button:has-text('Put on screen')");
+    await viewer.waitForSelector("#panel-questions .pinned:has-text('On screen now')", WAIT);
+    await browser.look(viewer, "questions");
+    await browser.look(streamer, "studio-questions");
+    await browser.axe(viewer, "questions");
+    await browser.axe(streamer, "studio questions");
+    await streamer.click(".question summary:has-text('Answer in writing')");
+    await streamer.fill(".question [data-act=answer]", HOSTILE);
+    await streamer.press(".question [data-act=answer]", "Enter");
+    await viewer.click("#panel-questions button:has-text('Answered')");
+    await viewer.waitForSelector(".question .quote", WAIT);
+    await harmless(viewer);
+    await harmless(streamer);
+  });
+
+  await step("a call: hand, queue, on air, sound both ways, hang up", async () => {
+    for (const page of [streamer, viewer]) await page.click("#tab-voice");
+    await viewer.click("button:has-text('Raise hand')");
+    await viewer.waitForSelector("text=Your hand is up", WAIT);
+    await viewer.waitForFunction(() => document.querySelector("#panel-voice .meter").value > 0.01, null, WAIT);
+    await browser.look(viewer, "voice-test");
+    await streamer.click("#panel-voice button:has-text('Invite')");
+    await viewer.click("button:has-text('Go on air')");
+    for (const page of [streamer, viewer]) await hears(page);
+    await viewer.waitForSelector("text=You are on air", WAIT);
+    await browser.look(viewer, "voice");
+    await browser.look(streamer, "studio-voice");
+    await browser.axe(viewer, "voice");
+    await browser.axe(streamer, "studio voice");
+    const onAir = await streamer.context().newPage();
+    await onAir.goto(`${base}/studio/${uid}/voice`);
+    await onAir.waitForFunction(() => document.querySelector(".speakers meter")?.value > 0.01, null, WAIT);
+    await onAir.screenshot({ path: `${screenshots}/voice-page.png` });
+    await browser.axe(onAir, "voice page");
+    await onAir.close();
+    await viewer.click("#panel-voice button:has-text('Hang up')");
+    await streamer.waitForSelector("#panel-voice .speakers:has-text('Nobody')", WAIT);
+    for (const page of [streamer, viewer]) await page.click("#tab-chat");
   });
 
   await step("the language is switched", async () => {
