@@ -42,17 +42,49 @@ macro_rules! asset {
 pub static HOME: Asset = asset!("home.html");
 /// `/watch/{uid}`
 pub static WATCH: Asset = asset!("watch.html");
+/// `/studio`
+pub static STUDIO: Asset = asset!("studio.html");
+/// `/studio/{uid}/voice`
+pub static VOICE: Asset = asset!("voice.html");
+/// `/embed/{uid}`
+pub static EMBED: Asset = asset!("embed.html");
 /// `/docs`
 static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 8] = [
-    asset!("home.js"),
-    asset!("watch.js"),
-    asset!("docs.js"),
+static FILES: [Asset; 34] = [
+    asset!("account.js"),
+    asset!("api.js"),
+    asset!("chat.js"),
+    asset!("controls.js"),
     asset!("docs.css"),
-    asset!("style.css"),
+    asset!("docs.js"),
+    asset!("dom.js"),
+    asset!("embed.js"),
+    asset!("health.js"),
+    asset!("home.js"),
+    asset!("i18n.js"),
     asset!("icon.svg"),
-    asset!("vendor/hls.js/hls.light.min.mjs"),
+    asset!("mesh.js"),
+    asset!("people.js"),
+    asset!("player.css"),
+    asset!("player.js"),
+    asset!("questions.js"),
+    asset!("recordings.js"),
+    asset!("room.css"),
+    asset!("room.js"),
+    asset!("socket.js"),
+    asset!("stage.js"),
+    asset!("stream.js"),
+    asset!("studio-create.js"),
+    asset!("studio-desk.js"),
+    asset!("studio.css"),
+    asset!("studio.js"),
+    asset!("style.css"),
+    asset!("texts.js"),
+    asset!("voice-page.js"),
+    asset!("voice.js"),
+    asset!("watch.js"),
+    asset!("vendor/hls.js/hls.min.mjs"),
     asset!("vendor/hls.js/hls.worker.js"),
 ];
 
@@ -120,12 +152,11 @@ mod tests {
 
     use super::*;
 
+    static PAGES: [&Asset; 6] = [&HOME, &WATCH, &STUDIO, &VOICE, &EMBED, &DOCS];
+
     #[test]
     fn every_file_has_a_type_and_its_own_tag() {
-        let all: Vec<_> = FILES
-            .iter()
-            .chain([&HOME, &WATCH, &DOCS, docs::openapi()])
-            .collect();
+        let all: Vec<_> = FILES.iter().chain(PAGES).chain([docs::openapi()]).collect();
         let tags: HashSet<_> = all.iter().map(|asset| asset.etag(false)).collect();
         assert_eq!(tags.len(), all.len());
         for asset in &all {
@@ -143,7 +174,7 @@ mod tests {
     /// A browser refuses inline code under the pages' policy.
     #[test]
     fn pages_carry_no_inline_code_or_style() {
-        for page in [&HOME, &WATCH, &DOCS] {
+        for page in PAGES {
             let text = std::str::from_utf8(page.content).unwrap();
             for inline in ["<style", " style=", " onclick=", " onload=", " onsubmit="] {
                 assert!(!text.contains(inline), "{inline}");
@@ -154,9 +185,23 @@ mod tests {
         }
     }
 
+    /// Modules import by address, which no build step checks.
+    #[test]
+    fn what_modules_import_exists() {
+        for asset in FILES.iter().filter(|asset| !asset.path.contains("vendor")) {
+            let text = std::str::from_utf8(asset.content).unwrap();
+            for rest in text.split("from \"").skip(1) {
+                let file = rest.split('"').next().unwrap();
+                let path = file.replacen("./", "web/", 1);
+                let path = path.trim_start_matches('/');
+                assert!(find(path).is_some(), "{} imports {file}", asset.path);
+            }
+        }
+    }
+
     #[test]
     fn what_pages_name_exists() {
-        for page in [&HOME, &WATCH, &DOCS] {
+        for page in PAGES {
             let text = std::str::from_utf8(page.content).unwrap();
             for rest in text.split("\"/web/").skip(1) {
                 let file = rest.split('"').next().unwrap();

@@ -182,6 +182,9 @@ impl Server {
             }
             Route::Home => reply::file(&assets::HOME, headers),
             Route::Watch(_) => reply::file(&assets::WATCH, headers),
+            Route::Studio => reply::file(&assets::STUDIO, headers),
+            Route::StudioVoice(_) => reply::file(&assets::VOICE, headers),
+            Route::Embed(_) => reply::frameable(&assets::EMBED, headers),
             Route::Asset(asset) => reply::file(asset, headers),
             // Answered before, with its connection.
             Route::Socket(_) => refused(RouteError::NotFound),
@@ -238,7 +241,9 @@ fn label(route: &Route) -> Label {
         Route::Thumbnail(_) => Label::Thumbnail,
         Route::Preflight => Label::Live,
         Route::Health | Route::Ready | Route::Version | Route::Metrics => Label::Probe,
-        Route::Home | Route::Watch(_) => Label::Page,
+        Route::Home | Route::Watch(_) | Route::Studio | Route::StudioVoice(_) | Route::Embed(_) => {
+            Label::Page
+        }
         Route::Asset(_) => Label::Asset,
         Route::Socket(_) => Label::Socket,
     }

@@ -13,6 +13,7 @@ mod hub;
 mod media;
 mod memory;
 mod openapi;
+mod pages;
 mod pause;
 mod play;
 mod process;
