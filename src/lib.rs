@@ -14,6 +14,7 @@ pub mod hub;
 pub mod live;
 pub mod mail;
 pub mod name;
+pub mod person;
 pub mod rtmp;
 pub mod telemetry;
 pub mod time;

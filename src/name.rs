@@ -1,12 +1,9 @@
 //! Names, parsed once at the edge: whoever holds one need not check it again. It does not know
 //! whether what is named exists.
 
-mod person;
-
 use std::{fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-pub use person::{Email, Phone, Username};
 
 /// Characters of a uid or key: 16 bytes in base64url without padding (RFC 4648 section 5).
 const TOKEN_CHARS: usize = 22;

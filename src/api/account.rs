@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     db::Profile,
-    name::{Email, Phone, Username},
+    person::{Email, Phone, Username},
     time::Date,
 };
 

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     auth::Identity,
     db::{Channel, ChannelEdit, ChannelEdited, Status, StreamFilter, now_ms},
-    name::{StreamKey, Username},
+    name::StreamKey,
+    person::Username,
     time::rfc3339,
 };
 

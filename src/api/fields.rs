@@ -239,7 +239,7 @@ mod tests {
             fault(r#"{"a":"z"}"#, choice),
             "\"z\" is not a valid choice."
         );
-        let boolean = |fields: &mut Fields| drop(fields.boolean("a"));
+        let boolean = |fields: &mut Fields| assert_eq!(fields.boolean("a"), None);
         assert_eq!(fault(r#"{"a":3}"#, boolean), "Must be a valid boolean.");
     }
 

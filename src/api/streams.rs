@@ -11,7 +11,8 @@ use crate::{
     auth::Identity,
     db::{Channel, NewStream, Status, StreamDetails, StreamEdit, StreamFilter, now_ms},
     error::Kind,
-    name::{StreamKey, StreamUid, Username},
+    name::{StreamKey, StreamUid},
+    person::Username,
     time::parse_rfc3339,
 };
 

@@ -56,23 +56,27 @@ impl Fixture {
     }
 
     pub(crate) async fn with(edit: impl FnOnce(&mut Config)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a scratch directory");
         let mut config = Config::in_directory(directory.path().to_path_buf());
         edit(&mut config);
         let config = Arc::new(config);
-        let db = Db::open(&config.database_path, config.limits.db_queue).unwrap();
-        let secret = Secret::load_or_create(&config.auth.jwt_secret_file).unwrap();
+        let db =
+            Db::open(&config.database_path, config.limits.db_queue).expect("a new database opens");
+        let secret =
+            Secret::load_or_create(&config.auth.jwt_secret_file).expect("a secret can be made");
         let store = Arc::new(Memory::new(config.limits.memory_budget));
         let live = Live::start(config.clone(), store.clone(), db.clone())
             .await
-            .unwrap();
+            .expect("an empty store is taken up");
         let auth = Auth::new(db.clone(), secret, &config);
         let address = Ipv4Addr::LOCALHOST;
+        // Letters are dropped: nobody empties the queue.
+        let (mail, _) = Mail::new(&config).expect("the mail settings hold");
         let api = Api {
             urls: Urls::new(&config, (address, 80).into(), (address, 1935).into()),
             background: Arc::new(Semaphore::new(config.limits.background_calls)),
             audience: Arc::default(),
-            mail: Mail::default(),
+            mail,
             config,
             db,
             auth,

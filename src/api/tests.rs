@@ -298,6 +298,35 @@ async fn a_reset_is_always_answered_alike() {
 }
 
 #[tokio::test]
+async fn one_account_is_mailed_so_often_and_no_more() {
+    let site = Fixture::with(|config| config.limits.account_mails = 2).await;
+    create(&site, person("ana")).await;
+    for left in [true, true, false] {
+        let started = site.api.auth.start_reset("ana").await.unwrap();
+        assert_eq!(started.is_some(), left);
+    }
+}
+
+#[tokio::test]
+async fn resets_beyond_their_places_are_dropped_unnoticed() {
+    let site = Fixture::with(|config| {
+        config.smtp.url = Some(crate::config::Hidden("smtp://127.0.0.1:1".into()));
+        config.smtp.from = Some("a@test.example".into());
+        config.limits.background_calls = 1;
+        config.limits.account_mails = 1;
+    })
+    .await;
+    create(&site, person("ana")).await;
+    let taken = site.api.background.clone().try_acquire_owned().unwrap();
+    let body = json!({ "username": "ana" });
+    let reset = site.call("", "POST", "/token/?reset=true", body).await;
+    assert_eq!(reset.0, 200);
+    drop(taken);
+    // The one letter that this account may get was not used up.
+    assert!(site.api.auth.start_reset("ana").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_reset_token_works_once() {
     let site = Fixture::new().await;
     create(&site, person("ana")).await;

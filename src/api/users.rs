@@ -7,7 +7,7 @@ use crate::{
     auth::Identity,
     db::{Profile, UserRow},
     event::Urls,
-    name::{Email, Phone, Username},
+    person::{Email, Phone, Username},
 };
 
 /// The account of the path, if it is the caller's.

@@ -12,7 +12,8 @@ use super::Auth;
 use crate::{
     db::{NewUser, Profile, Taken, UserRow, now_ms},
     error::{Error, Result},
-    name::{Email, StreamKey, Username, random_bytes},
+    name::{StreamKey, random_bytes},
+    person::{Email, Username},
 };
 
 /// How long a reset token works (realtime rule 8).

@@ -205,6 +205,22 @@ mod tests {
     }
 
     #[test]
+    fn the_one_before_is_read_when_it_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwt.key");
+        let first = Secret::load_or_create(&file).unwrap();
+        assert_eq!(first.derive(b"x\0").1, None);
+        let previous = directory.path().join("jwt.key.previous");
+        fs::rename(&file, &previous).unwrap();
+        let second = Secret::load_or_create(&file).unwrap();
+        assert_ne!(hash(&first), hash(&second));
+        assert_eq!(second.derive(b"x\0").1, Some(first.derive(b"x\0").0));
+        fs::write(&previous, "short").unwrap();
+        let error = Secret::load_or_create(&file).unwrap_err();
+        assert!(error.to_string().contains("jwt.key.previous"), "{error}");
+    }
+
+    #[test]
     fn processes_that_start_together_share_one_secret() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("jwt.key");

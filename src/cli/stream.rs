@@ -14,7 +14,8 @@ use crate::{
     db::{Db, NewStream, Status, StreamRow, now_ms},
     error::{Error, Kind, Result},
     event::Urls,
-    name::{StreamKey, StreamUid, Username},
+    name::{StreamKey, StreamUid},
+    person::Username,
     time::rfc3339,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     db::{Db, Profile, UserRow},
     error::{Error, Kind, Result},
-    name::{Email, Username},
+    person::{Email, Username},
 };
 
 /// Longest password, characters.
@@ -33,14 +33,14 @@ pub enum Command {
         #[arg(long)]
         email: String,
         #[command(flatten)]
-        password: Password,
+        password: NewPassword,
     },
     /// Set a password; every login ends
     Password {
         /// Name of the account
         username: String,
         #[command(flatten)]
-        password: Password,
+        password: NewPassword,
     },
     /// Lock an account; every login ends
     Ban {
@@ -57,7 +57,7 @@ pub enum Command {
 /// Where a password comes from.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub struct Password {
+pub struct NewPassword {
     /// Read the password from standard input, without the line break at its end
     #[arg(long)]
     password_stdin: bool,
@@ -66,13 +66,13 @@ pub struct Password {
     password: Option<String>,
 }
 
-impl std::fmt::Debug for Password {
+impl std::fmt::Debug for NewPassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(..)")
+        f.write_str("NewPassword(..)")
     }
 }
 
-impl Password {
+impl NewPassword {
     fn read(&self) -> Result<String> {
         let text = match &self.password {
             Some(text) => text.clone(),
@@ -183,8 +183,8 @@ fn describe(user: &UserRow) -> Value {
 mod tests {
     use super::*;
 
-    fn password(text: &str) -> Password {
-        Password {
+    fn password(text: &str) -> NewPassword {
+        NewPassword {
             password_stdin: false,
             password: Some(text.into()),
         }

@@ -7,7 +7,7 @@ use super::{Db, now_ms};
 use crate::{
     auth::KeyHash,
     error::{Error, Kind, Result},
-    name::{Email, Phone, Username},
+    person::{Email, Phone, Username},
 };
 
 const COLUMNS: &str = "id, username, email, phone, password_hash, first_name, last_name, \
@@ -176,6 +176,20 @@ fn insert(c: &Connection, user: &NewUser, now_ms: i64) -> Result<Result<UserRow,
     if !taken.is_empty() {
         return Ok(Err(taken));
     }
+    let id = insert_user(c, user, now_ms)?;
+    for (question, answer) in &user.answers {
+        let sql = "INSERT OR REPLACE INTO security_answers VALUES (?1, ?2, ?3)";
+        c.execute(sql, params![id, question, answer])
+            .map_err(writing)?;
+    }
+    insert_channel(c, id, user, now_ms)?;
+    known(c, id).map(Ok)
+}
+
+/// Its id.
+fn insert_user(c: &Connection, user: &NewUser, now_ms: i64) -> Result<i64> {
+    let (username, profile) = (&user.username, &user.profile);
+    let phone_key = profile.phone.as_ref().map(Phone::key);
     let (code_hash, expires) = user.code.unzip();
     c.execute(
         "INSERT INTO users (username, username_key, email, email_key, phone, phone_key,
@@ -195,12 +209,12 @@ fn insert(c: &Connection, user: &NewUser, now_ms: i64) -> Result<Result<UserRow,
         },
     )
     .map_err(writing)?;
-    let id = c.last_insert_rowid();
-    for (question, answer) in &user.answers {
-        let sql = "INSERT OR REPLACE INTO security_answers VALUES (?1, ?2, ?3)";
-        c.execute(sql, params![id, question, answer])
-            .map_err(writing)?;
-    }
+    Ok(c.last_insert_rowid())
+}
+
+/// The channel that comes with the account, under its name.
+fn insert_channel(c: &Connection, id: i64, user: &NewUser, now_ms: i64) -> Result<()> {
+    let username = &user.username;
     c.execute(
         "INSERT INTO channels (user_id, username, username_key, name, key_hash, key_sealed,
             created_at_ms, updated_at_ms)
@@ -214,8 +228,8 @@ fn insert(c: &Connection, user: &NewUser, now_ms: i64) -> Result<Result<UserRow,
             now_ms
         ],
     )
-    .map_err(writing)?;
-    known(c, id).map(Ok)
+    .map(drop)
+    .map_err(writing)
 }
 
 fn update(c: &Connection, id: i64, to: &Profile, now: i64) -> Result<Result<UserRow, Taken>> {

@@ -256,39 +256,41 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Channel> {
 }
 
 #[cfg(test)]
-impl Db {
-    /// An active account with its channel of the same name; its id and the channel's key.
-    pub(crate) async fn sample_user(
-        &self,
-        name: &str,
-        secret: &crate::auth::Secret,
-    ) -> (i64, crate::name::StreamKey) {
-        let key = crate::name::StreamKey::random();
-        let (hash, sealed) = (secret.key_hash(&key), secret.seal(&key));
-        let name = name.to_owned();
-        let id = self.write(move |c| {
-            c.execute(
-                "INSERT INTO users (username, username_key, email, email_key, password_hash, active,
-                     created_at_ms, updated_at_ms)
-                 VALUES (?1, lower(?1), ?1 || '@x.example', lower(?1) || '@x.example', '', 1, 1, 1)",
-                [&name],
-            )
-            .unwrap();
-            let id = c.last_insert_rowid();
-            c.execute(
-                "INSERT INTO channels (user_id, username, username_key, name, key_hash, key_sealed,
-                     created_at_ms, updated_at_ms) VALUES (?1, ?2, lower(?2), ?2, ?3, ?4, 1, 1)",
-                (id, &name, hash.0, sealed),
-            )
-            .unwrap();
-            Ok(id)
-        });
-        (id.await.unwrap(), key)
-    }
+mod tests {
+    use super::*;
+    use crate::{auth::Secret, name::StreamKey};
 
-    pub(crate) async fn sample_ban(&self, user_id: i64) {
-        let sql = "UPDATE users SET banned = 1 WHERE id = ?1";
-        let banned = self.write(move |c| Ok(c.execute(sql, [user_id]).unwrap()));
-        assert_eq!(banned.await.unwrap(), 1);
+    /// Accounts for the tests of every part.
+    impl Db {
+        /// An active account with its channel of the same name; its id and the channel's key.
+        pub(crate) async fn sample_user(&self, name: &str, secret: &Secret) -> (i64, StreamKey) {
+            let key = StreamKey::random();
+            let (hash, sealed) = (secret.key_hash(&key), secret.seal(&key));
+            let name = name.to_owned();
+            let id = self.write(move |c| {
+                c.execute(
+                    "INSERT INTO users (username, username_key, email, email_key, password_hash, active,
+                         created_at_ms, updated_at_ms)
+                     VALUES (?1, lower(?1), ?1 || '@x.example', lower(?1) || '@x.example', '', 1, 1, 1)",
+                    [&name],
+                )
+                .unwrap();
+                let id = c.last_insert_rowid();
+                c.execute(
+                    "INSERT INTO channels (user_id, username, username_key, name, key_hash, key_sealed,
+                         created_at_ms, updated_at_ms) VALUES (?1, ?2, lower(?2), ?2, ?3, ?4, 1, 1)",
+                    (id, &name, hash.0, sealed),
+                )
+                .unwrap();
+                Ok(id)
+            });
+            (id.await.unwrap(), key)
+        }
+
+        pub(crate) async fn sample_ban(&self, user_id: i64) {
+            let sql = "UPDATE users SET banned = 1 WHERE id = ?1";
+            let banned = self.write(move |c| Ok(c.execute(sql, [user_id]).unwrap()));
+            assert_eq!(banned.await.unwrap(), 1);
+        }
     }
 }

@@ -296,3 +296,26 @@ async fn reads_and_writes_together_never_leave_an_old_row() {
         assert_eq!(seen.title, written.unwrap().title);
     }
 }
+
+#[tokio::test]
+async fn a_pause_keeps_its_time_and_ends_with_the_stream() {
+    let scratch = Scratch::new();
+    let db = scratch.open();
+    let uid = create(&db, 1).await;
+    let paused_at_ms = async || db.stream(&uid).await.unwrap().unwrap().paused_at_ms;
+    assert!(!db.pause_stream(&uid, 5).await.unwrap(), "not live yet");
+    assert!(!db.resume_stream(&uid).await.unwrap());
+    db.mark_live(&uid, 1).await.unwrap();
+    assert!(db.pause_stream(&uid, 5).await.unwrap());
+    assert!(db.pause_stream(&uid, 9).await.unwrap());
+    assert_eq!(paused_at_ms().await, Some(5));
+    assert!(db.resume_stream(&uid).await.unwrap());
+    assert!(db.resume_stream(&uid).await.unwrap());
+    assert_eq!(paused_at_ms().await, None);
+    db.pause_stream(&uid, 7).await.unwrap();
+    db.finish_stream(&uid, "stopped", 8).await.unwrap();
+    assert_eq!(paused_at_ms().await, None);
+    assert!(!db.pause_stream(&uid, 9).await.unwrap());
+    let unknown = db.pause_stream(&StreamUid::random(), 1).await.unwrap_err();
+    assert_eq!(unknown.kind, Kind::NotFound);
+}

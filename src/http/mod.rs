@@ -187,8 +187,8 @@ impl Server {
         }
     }
 
-    /// The access log. By default it shows failures, slow answers and pages: not each segment, and
-    /// not what a balancer asks each second. Query strings are left out: they can hold secrets.
+    /// The access log. By default it shows failures, slow answers, pages and calls that change
+    /// something: not each segment, and not what programs ask each second. Query strings are left out: they can hold secrets.
     fn log(
         &self,
         label: Label,
@@ -217,9 +217,11 @@ impl Server {
                 )
             };
         }
+        // What programs poll is no news.
+        let polled = label == Label::Api && request.method == Method::GET && status.is_success();
         if failed || took >= SLOW {
             line!(warn);
-        } else if matches!(label, Label::Page | Label::Api | Label::Unknown) {
+        } else if matches!(label, Label::Page | Label::Api | Label::Unknown) && !polled {
             line!(info);
         } else {
             line!(debug);

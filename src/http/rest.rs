@@ -213,3 +213,84 @@ fn share(answer: &mut Answer, allowed: &[String], request: &HeaderMap) {
         set(answer, name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn full(len: usize) -> Full<Bytes> {
+        Full::new(vec![b'x'; len].into())
+    }
+
+    /// A body that never gives anything.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_have_a_size_and_a_time() {
+        assert_eq!(read(full(10), 10, SECOND).await.unwrap().len(), 10);
+        assert!(read(Empty::new(), 10, SECOND).await.unwrap().is_empty());
+        let large = read(full(11), 10, SECOND).await;
+        assert_eq!(large, Err(Failure::too_large(10)));
+        assert_eq!(read(Silent, 10, SECOND).await, Err(Failure::too_slow()));
+    }
+
+    #[test]
+    fn answers_are_kept_nowhere_unless_they_say_so() {
+        let answer = convert(Reply::done("Done"));
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        let kept = Reply::nothing().header("cache-control", "max-age=5");
+        let answer = convert(kept);
+        assert_eq!(answer.status(), 204);
+        assert_eq!(answer.headers()["cache-control"], "max-age=5");
+        let slow = convert(Failure::too_slow().into());
+        assert_eq!(slow.headers()["connection"], "close");
+    }
+
+    #[test]
+    fn only_named_origins_may_read() {
+        let allowed = ["https://studio.example".to_owned()];
+        let shared = |origin: Option<&'static str>, allowed: &[String]| {
+            let mut request = HeaderMap::new();
+            if let Some(origin) = origin {
+                request.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            let mut answer = convert(Reply::nothing());
+            share(&mut answer, allowed, &request);
+            let headers = answer.headers();
+            let text = |name| headers.get(name).cloned();
+            (
+                text(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+                text(header::VARY),
+            )
+        };
+        let vary = Some(HeaderValue::from_static("Origin"));
+        let ours = "https://studio.example";
+        let granted = Some(HeaderValue::from_static(ours));
+        assert_eq!(shared(Some(ours), &allowed), (granted, vary.clone()));
+        assert_eq!(
+            shared(Some("https://evil.example"), &allowed),
+            (None, vary.clone())
+        );
+        assert_eq!(shared(Some("null"), &allowed), (None, vary.clone()));
+        assert_eq!(shared(None, &allowed), (None, vary));
+        assert_eq!(shared(Some(ours), &[]), (None, None));
+    }
+}

@@ -20,40 +20,32 @@ use crate::{
 impl Inner {
     /// See [`super::Live::pause`]. In a task of its own: a caller that goes away in between leaves
     /// nothing half done.
-    pub(super) async fn pause(self: &Arc<Self>, uid: &StreamUid) -> Result<(), PauseRefusal> {
+    pub(super) async fn pause(&self, uid: &StreamUid) -> Result<(), PauseRefusal> {
         let stream = self.stream(uid).ok_or(PauseRefusal::NotLive)?;
-        let db = self.common.db.clone();
         let paused = tokio::spawn(async move {
-            let mut ingest = stream.ingest.lock().await;
-            if ingest.ended.is_some() {
-                return Err(PauseRefusal::NotLive);
-            }
-            if ingest.paused_at_ms.is_some() {
+            let _turn = stream.turn.lock().await;
+            if stream.now().ok_or(PauseRefusal::NotLive)?.paused {
                 return Ok(());
             }
             let at_ms = now_ms();
+            let db = &stream.common.db;
             saved(&stream, db.pause_stream(&stream.uid, at_ms).await)?;
-            stream.pause(&mut ingest, at_ms).await;
-            Ok(())
+            stream.pause(at_ms).await
         });
         paused.await.unwrap_or(Err(PauseRefusal::Unavailable))
     }
 
     /// See [`super::Live::resume`].
-    pub(super) async fn resume(self: &Arc<Self>, uid: &StreamUid) -> Result<(), PauseRefusal> {
+    pub(super) async fn resume(&self, uid: &StreamUid) -> Result<(), PauseRefusal> {
         let stream = self.stream(uid).ok_or(PauseRefusal::NotLive)?;
-        let db = self.common.db.clone();
         let resumed = tokio::spawn(async move {
-            let mut ingest = stream.ingest.lock().await;
-            if ingest.ended.is_some() {
-                return Err(PauseRefusal::NotLive);
-            }
-            if ingest.paused_at_ms.is_none() {
+            let _turn = stream.turn.lock().await;
+            if !stream.now().ok_or(PauseRefusal::NotLive)?.paused {
                 return Ok(());
             }
+            let db = &stream.common.db;
             saved(&stream, db.resume_stream(&stream.uid).await)?;
-            stream.resume(&mut ingest);
-            Ok(())
+            stream.resume().await
         });
         resumed.await.unwrap_or(Err(PauseRefusal::Unavailable))
     }
@@ -84,12 +76,17 @@ fn saved(stream: &Stream, outcome: Result<bool>) -> Result<(), PauseRefusal> {
 }
 
 impl Stream {
-    async fn pause(self: &Arc<Self>, ingest: &mut Ingest, at_ms: i64) {
+    async fn pause(self: &Arc<Self>, at_ms: i64) -> Result<(), PauseRefusal> {
+        let mut ingest = self.ingest.lock().await;
+        if ingest.ended.is_some() {
+            return Err(PauseRefusal::NotLive);
+        }
         ingest.absence += 1;
-        self.stay_paused(ingest, at_ms);
-        self.air(ingest).await;
+        self.stay_paused(&mut ingest, at_ms);
+        self.air(&mut ingest).await;
         tracing::info!(stream = %self.uid, "paused");
         self.common.tell(&self.uid, Change::Paused);
+        Ok(())
     }
 
     /// Shows the slate since `at_ms`, at most for `slate.max_pause` in all.
@@ -113,17 +110,22 @@ impl Stream {
         });
     }
 
-    fn resume(self: &Arc<Self>, ingest: &mut Ingest) {
+    async fn resume(self: &Arc<Self>) -> Result<(), PauseRefusal> {
+        let mut ingest = self.ingest.lock().await;
+        if ingest.ended.is_some() {
+            return Err(PauseRefusal::NotLive);
+        }
         ingest.air.resume();
         ingest.paused_at_ms = None;
         ingest.absence += 1;
-        self.show(ingest);
+        self.show(&ingest);
         tracing::info!(stream = %self.uid, "resumed");
         self.common.tell(&self.uid, Change::Resumed);
         if ingest.session.is_none() {
             self.common.tell(&self.uid, Change::Reconnecting);
-            self.wait_for_return(ingest, "publisher_lost");
+            self.wait_for_return(&ingest, "publisher_lost");
         }
+        Ok(())
     }
 
     /// Makes the stream's state readable without its lock.

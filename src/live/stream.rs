@@ -135,6 +135,9 @@ pub(super) struct Stream {
     pub record: bool,
     pub common: Arc<Common>,
     pub ingest: Mutex<Ingest>,
+    /// Held by a pause or resume from its write to the database to its effect, so that both happen
+    /// in one order and frames do not wait for the database.
+    pub turn: Mutex<()>,
     pub snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub thumbnail: RwLock<Option<Served>>,
     /// What [`super::Live::view`] tells, `None` once it has ended.
@@ -175,6 +178,7 @@ impl Stream {
             thumbnail: RwLock::new(None),
             state: RwLock::new(Some(StreamNow::default())),
             picturing: AtomicBool::new(false),
+            turn: Mutex::new(()),
             ingest: Mutex::new(Ingest {
                 window,
                 generation: 0,

@@ -4,6 +4,8 @@
 // Test support code is all test code, also outside functions marked `#[test]`.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod accounts;
+mod channels;
 mod commands;
 mod hostile;
 mod http;
@@ -15,5 +17,6 @@ mod play;
 mod process;
 mod publish;
 mod refusals;
+mod streams;
 mod support;
 mod tidy;

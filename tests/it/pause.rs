@@ -2,9 +2,10 @@
 //! playlist and leaves it, and what was listed decodes from one end to the other. It does not know
 //! how a slate is made.
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use cauce::{live::StreamNow, name::StreamUid};
+use serde_json::{Value, json};
 
 use crate::support::{
     Clip, Key, Running, Server, oracle::Media, playlist::Poller, server::run, slots, until,
@@ -215,5 +216,42 @@ fn a_pause_before_the_first_segment_is_kept_until_the_resume() {
     stage.wait("the pause", |now| now.paused && now.publishing);
     stage.resume();
     stage.viewer.segments(3, 60);
+    stage.check();
+}
+
+#[test]
+fn chromium_goes_on_through_a_pause() {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let _encoder = stage.encoder(Clip::Small);
+    stage.viewer.segments(3, 60);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let screenshots = target.join("../screenshots");
+    fs::create_dir_all(&screenshots).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pause.mjs");
+    let page = format!("http://{}/watch/{}", stage.server.http, stage.stream.uid);
+    let mut browser = Running::start(Command::new("node").arg(script).args([
+        &page,
+        screenshots.to_str().unwrap(),
+        "30",
+    ]));
+    let report = |line: &str| serde_json::from_str::<Value>(line).ok();
+    browser.line("picture", 120, |line| {
+        report(line).filter(|told| told["playing"] == true)
+    });
+    stage.pause();
+    stage.updates(4);
+    stage.resume();
+    browser.succeeds(150);
+    let told = browser.line("report", 1, |line| {
+        report(line).filter(|told| told["time"].is_f64())
+    });
+    assert_eq!(
+        told["sizes"],
+        json!(["320x180", "640x360", "320x180"]),
+        "{told}"
+    );
+    let played = told["time"].as_f64().unwrap() - told["begin"].as_f64().unwrap();
+    assert!(played > 20.0, "{told}");
     stage.check();
 }

@@ -6,7 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const BOTTOM: [&str; 6] = ["error", "name", "config", "telemetry", "event", "time"];
+const BOTTOM: [&str; 7] = [
+    "error",
+    "name",
+    "person",
+    "config",
+    "telemetry",
+    "event",
+    "time",
+];
 
 /// Module -> modules it may import, besides the bottom ones; ARCHITECTURE.md draws it.
 const MATRIX: [(&str, &[&str]); 12] = [
