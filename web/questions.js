@@ -175,10 +175,12 @@ class Questions {
     if (await this.#try("question", { text, anonymous: this.anonymous.checked })) {
       this.input.value = "";
       say(this.problem, "asked");
+      this.problem.classList.add("good");
     }
   }
 
   async #try(type, data) {
+    this.problem.classList.remove("good");
     try {
       await this.socket.send(type, data);
       write(this.problem, "");

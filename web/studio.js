@@ -5,6 +5,7 @@ import { askLogin, start as startAccount } from "./account.js";
 import { call, onSession } from "./api.js";
 import { $, element, say, write } from "./dom.js";
 import { moment, start as startLanguage } from "./i18n.js";
+import { moderators } from "./moderators.js";
 import { recordings } from "./recordings.js";
 import { createForm } from "./studio-create.js";
 import { openDesk } from "./studio-desk.js";
@@ -37,31 +38,38 @@ async function overview(session) {
   const list = element("ul", { class: "own" });
   const none = element("p", { class: "soft", t: "noStreams", hidden: true });
   const problem = element("p", { class: "problem", role: "alert" });
-  const kept = element("section", { class: "card" });
+  const kept = element("section", { class: "card", hidden: true });
+  const team = element("section", { class: "card", hidden: true });
   place.replaceChildren(element("h1", { t: "studio" }), element("div", { class: "halves" },
     element("section", { class: "card" }, element("h2", { t: "newStream" }), createForm((stream) => { location.hash = stream.uid; })),
-    element("section", { class: "card" }, element("h2", { t: "yourStreams" }), problem, none, list)), kept);
+    element("section", { class: "card" }, element("h2", { t: "yourStreams" }), problem, none, list)), element("div", { class: "halves" }, kept, team));
   try {
-    const mine = await ownStreams(session.username);
+    const channel = await ownChannel(session.username);
+    const mine = channel ? await streamsOf(channel) : [];
     const open = mine.filter(({ status }) => ["live", "pending"].includes(status));
     const past = mine.filter(({ status }) => !["live", "pending"].includes(status));
     list.replaceChildren(...[...open, ...past.slice(0, 10)].map(row));
     none.hidden = mine.length > 0;
     recordings(kept, past);
+    if (!channel) return;
+    team.hidden = false;
+    await moderators(team, channel);
   } catch (error) {
     if (error instanceof TypeError) say(problem, "noServer");
     else write(problem, error.message);
   }
 }
 
-/** Streams of the own channel, which may have another name than the account. */
-async function ownStreams(username) {
+/** The own channel's name, which may be another than the account's. */
+async function ownChannel(username) {
   const { data } = await call("GET", "/channels/");
-  const own = data.find(({ author }) => author === username);
-  if (!own) return [];
-  const query = new URLSearchParams({ channel: own.username, limit: 100 });
+  return data.find(({ author }) => author === username)?.username ?? null;
+}
+
+async function streamsOf(channel) {
+  const query = new URLSearchParams({ channel, limit: 100 });
   const { results } = await call("GET", `/streams/?${query}`);
-  return results.filter((stream) => stream.channel === own.username);
+  return results.filter((stream) => stream.channel === channel);
 }
 
 function show(session) {

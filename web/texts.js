@@ -250,4 +250,7 @@ export const TEXTS = {
   voices: ["Voices on air", "Voces al aire"],
   voicesReady: ["Who is on air is heard here.", "Aquí se oye a quien está al aire."],
   voicesLogin: ["Log in as the host to hear who is on air.", "Entra como anfitrión para oír a quien está al aire."],
+  moderators: ["Moderators", "Moderadores"],
+  add: ["Add", "Agregar"],
+  remove: ["Remove", "Quitar"],
 };

@@ -8,6 +8,9 @@ import { Mesh, watchLevel } from "./mesh.js";
 import { Me } from "./room.js";
 import { Socket } from "./socket.js";
 
+/** A host's end that was not given is asked for again. */
+const RETRY_MS = 3000;
+
 const uid = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const socket = new Socket(uid);
 const me = new Me(socket);
@@ -50,4 +53,5 @@ me.onChange(({ role, authenticated }) => {
   say($("status"), authenticated && role === "owner" ? "voicesReady" : "voicesLogin");
   take();
 });
+setInterval(() => socket.open && take(), RETRY_MS);
 socket.start();

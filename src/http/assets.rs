@@ -51,7 +51,7 @@ pub static EMBED: Asset = asset!("embed.html");
 /// `/docs`
 static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 34] = [
+static FILES: [Asset; 35] = [
     asset!("account.js"),
     asset!("api.js"),
     asset!("chat.js"),
@@ -65,6 +65,7 @@ static FILES: [Asset; 34] = [
     asset!("i18n.js"),
     asset!("icon.svg"),
     asset!("mesh.js"),
+    asset!("moderators.js"),
     asset!("people.js"),
     asset!("player.css"),
     asset!("player.js"),

@@ -250,7 +250,10 @@ try {
     await browser.axe(streamer, "studio voice");
     const onAir = await streamer.context().newPage();
     await onAir.goto(`${base}/studio/${uid}/voice`);
-    await onAir.waitForFunction(() => document.querySelector(".speakers meter")?.value > 0.01, null, WAIT);
+    await onAir.waitForFunction(() => document.querySelector(".speakers meter")?.value > 0.01, null, WAIT).catch(async (error) => {
+      const seen = await onAir.evaluate(() => [document.body.innerText, document.querySelector(".speakers meter")?.value]);
+      throw new Error(`the voice page is silent: ${JSON.stringify(seen)} ${error.message}`);
+    });
     await onAir.screenshot({ path: `${screenshots}/voice-page.png` });
     await browser.axe(onAir, "voice page");
     await onAir.close();
@@ -325,6 +328,28 @@ try {
     await state(viewer, "ended");
     await browser.look(viewer, "watch-ended");
     await browser.axe(viewer, "watch ended");
+  });
+
+  await step("a moderator is named and removed; the recording is played and deleted", async () => {
+    await streamer.click("text=All streams");
+    await streamer.fill("#new-moderator", "bob");
+    await streamer.click("button:has-text('Add')");
+    await streamer.waitForSelector("li:has-text('bob') button:has-text('Remove')", WAIT);
+    await streamer.waitForSelector("li:has-text('window.ran') a:has-text('Download')", WAIT);
+    await browser.look(streamer, "studio-recordings");
+    await browser.axe(streamer, "studio recordings");
+    const late = await browser.window("late", base);
+    await late.goto(`${base}/watch/${uid}`);
+    await plays(late);
+    await late.waitForSelector(".seek:visible", WAIT);
+    await browser.look(late, "watch-recording");
+    await browser.axe(late, "recording");
+    await late.context().close();
+    await streamer.click("li:has-text('bob') button:has-text('Remove')");
+    await streamer.waitForSelector("li:has-text('bob')", { ...WAIT, state: "detached" });
+    await streamer.click("li:has-text('window.ran') button:has-text('Delete')");
+    await streamer.click("dialog button:has-text('Delete')");
+    await streamer.waitForSelector("li:has-text('window.ran') button", { ...WAIT, state: "detached" });
   });
 
   await harmless(viewer);
