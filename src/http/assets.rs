@@ -96,6 +96,7 @@ pub fn find(path: &str) -> Option<&'static Asset> {
         "favicon.ico" => "web/icon.svg",
         "docs" => return Some(&DOCS),
         "openapi.json" => return Some(docs::openapi()),
+        "asyncapi.json" => return Some(docs::asyncapi()),
         path => path,
     };
     FILES.iter().find(|asset| asset.path == path)
@@ -157,7 +158,11 @@ mod tests {
 
     #[test]
     fn every_file_has_a_type_and_its_own_tag() {
-        let all: Vec<_> = FILES.iter().chain(PAGES).chain([docs::openapi()]).collect();
+        let all: Vec<_> = FILES
+            .iter()
+            .chain(PAGES)
+            .chain([docs::openapi(), docs::asyncapi()])
+            .collect();
         let tags: HashSet<_> = all.iter().map(|asset| asset.etag(false)).collect();
         assert_eq!(tags.len(), all.len());
         for asset in &all {

@@ -1,5 +1,5 @@
-//! The API's document as programs read it: JSON made from `docs/openapi.yaml`. It does not know
-//! whether the server keeps to it: `tests/it/openapi.rs` does.
+//! The documents of REST and of the WebSocket as programs read them: JSON made from the YAML in
+//! `docs/`. It does not know whether the server keeps to them: the integration tests do.
 
 use std::sync::LazyLock;
 
@@ -11,6 +11,14 @@ static OPENAPI: LazyLock<Asset> =
 /// `/openapi.json`
 pub fn openapi() -> &'static Asset {
     &OPENAPI
+}
+
+static ASYNCAPI: LazyLock<Asset> =
+    LazyLock::new(|| json("asyncapi.json", include_str!("../../docs/asyncapi.yaml")));
+
+/// `/asyncapi.json`
+pub fn asyncapi() -> &'static Asset {
+    &ASYNCAPI
 }
 
 fn json(path: &'static str, yaml: &str) -> Asset {
@@ -26,15 +34,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_document_is_openapi_and_its_references_lead_somewhere() {
-        let document: Value = serde_json::from_slice(openapi().content).unwrap();
-        assert_eq!(document["openapi"], "3.1.0");
-        let mut references = vec![];
-        collect(&document, &mut references);
-        assert!(references.len() > 50);
-        for reference in references {
-            let target = document.pointer(reference.strip_prefix('#').unwrap());
-            assert!(target.is_some(), "{reference}");
+    fn the_documents_are_what_they_say_and_their_references_lead_somewhere() {
+        for (asset, kind, version) in [
+            (openapi(), "openapi", "3.1.0"),
+            (asyncapi(), "asyncapi", "3.0.0"),
+        ] {
+            let document: Value = serde_json::from_slice(asset.content).unwrap();
+            assert_eq!(document[kind], version);
+            let mut references = vec![];
+            collect(&document, &mut references);
+            assert!(references.len() > 50);
+            for reference in references {
+                let target = document.pointer(reference.strip_prefix('#').unwrap());
+                assert!(target.is_some(), "{reference}");
+            }
         }
     }
 

@@ -62,12 +62,15 @@ use crate::{
 /// A future that is named by its output only.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Tells what a stream's encoder sends; `None`: nothing.
+pub type HealthOf = Box<dyn Fn(&StreamUid) -> Option<Health> + Send + Sync>;
+
 /// What the hub asks about streams: whoever knows them answers.
 pub struct Sources {
     /// How a stream is now; `None`: there is none.
     pub status: Box<dyn Fn(StreamUid) -> Later<Option<Status>> + Send + Sync>,
     /// What its encoder sends; `None`: nothing.
-    pub health: Box<dyn Fn(&StreamUid) -> Option<Health> + Send + Sync>,
+    pub health: HealthOf,
 }
 
 /// All rooms; clones share them.

@@ -189,7 +189,12 @@ impl Walk {
                 tries.push((401, mine, query, Sent::json("not.a.token", &Value::Null)));
             }
             if has(403) && in_path {
-                tries.push((403, mine, "", Sent::json(other, &Value::Null)));
+                // These pages are for everybody, their exports are not.
+                let query = match id.as_str() {
+                    "chat" | "roomQuestions" => "?format=csv",
+                    _ => "",
+                };
+                tries.push((403, mine, query, Sent::json(other, &Value::Null)));
             }
             if has(404) {
                 tries.push((404, &none[..], "", Sent::json(token, &Value::Null)));
@@ -344,6 +349,7 @@ fn server_and_accounts(walk: &mut Walk, ana: &str) {
         "version",
         "metrics",
         "openapi",
+        "asyncapi",
         "docs",
         "questions",
         "questionsAlias",
@@ -422,6 +428,19 @@ fn channels(walk: &mut Walk, ana: &str, bea: &str) {
     walk.ask("channels", &[], &long, "", Value::Null, 400);
     walk.call("unsubscribe", &it, bea, Value::Null, 204);
     walk.call("channelKey", &it, ana, Value::Null, 200);
+    let name = json!({ "username": "bea" });
+    walk.call(
+        "addModerator",
+        &it,
+        ana,
+        json!({ "username": "nobody" }),
+        400,
+    );
+    walk.call("addModerator", &it, ana, name.clone(), 201);
+    let rows = walk.call("moderators", &it, ana, Value::Null, 200);
+    assert_eq!(rows["data"][0]["username"], "bea");
+    walk.call("removeModerator", &it, ana, json!({}), 400);
+    walk.call("removeModerator", &it, ana, name, 204);
 }
 
 /// A stream's whole life; gives a stream that is pending.
@@ -445,6 +464,16 @@ fn streams(walk: &mut Walk, ana: &str, bea: &str) -> String {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let uid = text(&made["uid"]);
     let it = [("uid", uid.as_str())];
+    for id in ["chat", "roomQuestions"] {
+        walk.call(id, &it, "", Value::Null, 200);
+        walk.ask(id, &it, "?limit=abc", "", Value::Null, 400);
+        for format in ["csv", "jsonl"] {
+            let query = format!("?format={format}");
+            let reply = walk.send(id, &it, &query, &Sent::json(ana, &Value::Null));
+            assert_eq!(reply.status, 200);
+            walk.ask(id, &it, &query, bea, Value::Null, 403);
+        }
+    }
     for id in ["pauseStream", "resumeStream", "stopStream"] {
         walk.call(id, &it, ana, Value::Null, 409);
     }
@@ -584,7 +613,16 @@ fn every_route_is_documented() {
         let mut methods: Vec<_> = rest.map(str::to_lowercase).collect();
         use cauce::http::route::{self, Route};
         match route::parse(&Method::GET, path) {
-            Ok(Route::Home | Route::Watch(_) | Route::Asset(_)) | Err(_) => {}
+            // Pages are for people.
+            Ok(
+                Route::Home
+                | Route::Watch(_)
+                | Route::Studio
+                | Route::StudioVoice(_)
+                | Route::Embed(_)
+                | Route::Asset(_),
+            )
+            | Err(_) => {}
             Ok(_) => methods.push("get".into()),
         }
         for method in methods {

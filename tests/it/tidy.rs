@@ -26,7 +26,8 @@ const MATRIX: [(&str, &[&str]); 11] = [
     ("hub", &["db", "auth"]),
     ("mail", &[]),
     ("api", &["live", "db", "auth", "mail"]),
-    ("http", &["api", "live", "hub"]),
+    // `auth` only for who a WebSocket's bearer is.
+    ("http", &["api", "auth", "live", "hub"]),
     ("cli", &["app", "db", "auth", "mail", "file_mode"]),
     ("file_mode", &[]),
     ("main", &["app", "cli"]),
@@ -76,6 +77,7 @@ fn only_tests(path: &Path) -> bool {
     shown.starts_with("tests/")
         || shown.contains("/tests/")
         || shown.ends_with("tests.rs")
+        || shown.ends_with("testing.rs")
         || shown.contains("benches/")
 }
 
