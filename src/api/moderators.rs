@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Api, Failure, Fields, Reply, Request, Text, channels::find};
 use crate::{
     db::{Channel, Moderator, UserRow, now_ms},
-    name::Username,
+    person::Username,
     time::rfc3339,
 };
 

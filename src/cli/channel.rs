@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     db::{Channel, Db, UserRow, now_ms},
     error::{Error, Kind, Result},
-    name::Username,
+    person::Username,
 };
 
 /// `cauce channel ...`.

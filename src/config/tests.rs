@@ -268,11 +268,11 @@ fn what_is_not_built_is_refused_and_named() {
 
 #[test]
 fn what_only_tunes_an_absent_feature_is_kept_and_warned_of() {
-    let config = load("[hub]\nhistory = 5\nlinger = \"30s\"", &[]).unwrap();
-    assert_eq!(config.hub.history, 5);
+    let config = load("[questions]\nmax_chars = 5\nlinger = \"30s\"", &[]).unwrap();
+    assert_eq!(config.questions.max_chars, 5);
     assert_eq!(
         config.warnings,
-        ["hub.history has no effect in this version"]
+        ["questions.max_chars has no effect in this version"]
     );
     let small = "storage.backend = \"memory\"\nlimits.memory_budget = \"2MiB\"";
     assert_eq!(load(small, &[]).unwrap().warnings.len(), 1);

@@ -38,7 +38,7 @@ use super::{
 use crate::{
     auth::{BadToken, Bearer, Identity, NoIdentity},
     config::Config,
-    name::Username,
+    person::Username,
 };
 
 /// tungstenite's read buffer, bytes: it is allocated for every socket.
