@@ -268,7 +268,7 @@ fn what_is_not_built_is_refused_and_named() {
 
 #[test]
 fn what_only_tunes_an_absent_feature_is_kept_and_warned_of() {
-    let config = load("[questions]\nmax_chars = 5\nlinger = \"30s\"", &[]).unwrap();
+    let config = load("[questions]\nmax_chars = 5\nmoderated = false", &[]).unwrap();
     assert_eq!(config.questions.max_chars, 5);
     assert_eq!(
         config.warnings,
