@@ -47,6 +47,8 @@ pub struct App {
     pub db: Db,
     /// Its secret, for keys of streams made in this process.
     pub secret: Secret,
+    /// Its accounts.
+    pub auth: Auth,
     /// Its live streams.
     pub live: Live,
     readiness: Arc<Readiness>,
@@ -145,7 +147,7 @@ impl App {
             rtmp::serve(
                 ports.rtmp,
                 config.clone(),
-                auth,
+                auth.clone(),
                 live.clone(),
                 stop.subscribe(),
             ),
@@ -174,6 +176,7 @@ impl App {
             rtmp,
             db,
             secret,
+            auth,
             live,
             supervisor: parts.supervise(readiness.clone(), stop.subscribe()),
             readiness,

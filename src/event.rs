@@ -125,6 +125,10 @@ impl Urls {
     pub fn photo(&self, name: &str) -> String {
         format!("{}/photos/{name}", self.http)
     }
+    /// The studio page.
+    pub fn studio(&self) -> String {
+        format!("{}/studio", self.http)
+    }
     /// The watch page.
     pub fn watch(&self, uid: &StreamUid) -> String {
         format!("{}/watch/{uid}", self.http)

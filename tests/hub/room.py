@@ -182,9 +182,10 @@ def silent(url, tokens):
     """A socket that answers no ping is given up."""
     client = Client(url)
     while True:
-        opcode, data = client.ws.recv_data(control_frame=True)
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            assert struct.unpack("!H", data[:2])[0] == 4012
+        # `recv` and `recv_data` would answer a ping by themselves.
+        frame = client.ws.recv_frame()
+        if frame.opcode == websocket.ABNF.OPCODE_CLOSE:
+            assert struct.unpack("!H", frame.data[:2])[0] == 4012
             return
 
 
