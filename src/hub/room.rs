@@ -240,9 +240,17 @@ impl Room {
                 effects.send(To::Member(id), presence::list(members, cursor.as_deref()));
                 Ok((effects, Ack::default()))
             }
-            Command::Chat(command) => {
+            Command::Chat(mut command) => {
                 let live = self.status.is_live();
-                self.chat.apply(now, live, subscribed, member, command)
+                let target = command.target().and_then(|target| target.user.as_ref());
+                let target = target.map(|(user_id, _)| *user_id);
+                let (mut effects, ack) = self.chat.apply(now, live, subscribed, member, command)?;
+                // Who may not write any more may not speak either.
+                let out = target.filter(|id| self.chat.may_write(now, true, *id).is_err());
+                if let Some(user_id) = out {
+                    effects.append(self.voice.expel(now, user_id));
+                }
+                Ok((effects, ack))
             }
             Command::Question(command) => {
                 if let Some(user) = &member.user {

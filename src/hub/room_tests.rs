@@ -120,6 +120,28 @@ fn roles_follow_the_list_of_moderators() {
 }
 
 #[test]
+fn a_ban_ends_the_call() {
+    let mut room = room(|_| {});
+    join(&mut room, 1, Some(login(1, 9000)));
+    join(&mut room, 3, Some(login(3, 9000)));
+    let mut act = |id, command| {
+        let (effects, _) = room.apply(at(1), MemberId(id), false, command).unwrap();
+        parsed(&effects)
+    };
+    act(3, Command::Voice(voice::Command::Request));
+    let ban = chat::Moderation::Ban {
+        user: chat::Target {
+            name: "user3".into(),
+            user: Some((3, "user3".into())),
+        },
+        reason: None,
+    };
+    let told = act(1, Command::Chat(chat::Command::Moderate(ban)));
+    let ended = told.iter().find(|frame| frame["type"] == "voice_ended");
+    assert_eq!(ended.unwrap()["data"]["reason"], "removed");
+}
+
+#[test]
 fn lost_accounts_are_closed_with_their_code() {
     let mut room = room(|_| {});
     for id in 1..4 {
