@@ -4,13 +4,14 @@ mod bucket;
 mod demo;
 mod parts;
 mod readiness;
+mod rooms;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use storage::{Store, disk::Disk, memory::Memory};
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinHandle,
     time::{Instant, interval, timeout, timeout_at},
 };
@@ -18,13 +19,16 @@ use tracing::{info, warn};
 
 use self::{parts::Parts, readiness::Readiness};
 use crate::{
+    api::{self, Api},
     auth::{Auth, Secret},
     config::{Backend, Config},
     db::Db,
     error::{Error, Kind, Result},
-    event::Urls,
+    event::{Audience, Urls},
     http,
+    hub::{Hub, turn::Turn},
     live::Live,
+    mail::Mail,
     rtmp, telemetry,
 };
 
@@ -44,7 +48,10 @@ pub struct App {
     pub db: Db,
     /// Its secret, for keys of streams made in this process.
     pub secret: Secret,
-    live: Live,
+    /// Its accounts.
+    pub auth: Auth,
+    /// Its live streams.
+    pub live: Live,
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
     supervisor: JoinHandle<()>,
@@ -94,16 +101,42 @@ impl App {
         };
         let (http, rtmp) = (address(&ports.http)?, address(&ports.rtmp)?);
         let metrics = telemetry::metrics()?;
+        let (mail, postman) = Mail::new(&config)?;
+        let turn = Turn::open(&config.voice)?;
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
         let store = open_store(&config).await?;
-        let live = Live::start(config.clone(), store, db.clone()).await?;
-        let auth = Auth::new(db.clone(), secret.clone());
+        let live = Live::start(config.clone(), store.clone(), db.clone()).await?;
+        let auth = Auth::new(db.clone(), secret.clone(), &config);
+        let audience = Arc::new(Audience::default());
+        let hub = Hub::new(
+            config.clone(),
+            db.clone(),
+            auth.clone(),
+            rooms::sources(&config, &db, &live),
+            audience.clone(),
+            turn,
+        );
 
         let readiness = Arc::new(Readiness::new());
+        let urls = Urls::new(&config, http, rtmp);
+        let api = Api {
+            config: config.clone(),
+            db: db.clone(),
+            auth: auth.clone(),
+            live: live.clone(),
+            store,
+            mail,
+            audience,
+            urls: urls.clone(),
+            background: Arc::new(Semaphore::new(config.limits.background_calls)),
+        };
         let state = Arc::new(http::State {
             config: config.clone(),
             live: live.clone(),
+            api: api.clone(),
+            hub: hub.clone(),
+            urls: urls.clone(),
             metrics: metrics.clone(),
             not_ready: readiness.watch(),
         });
@@ -115,11 +148,14 @@ impl App {
             rtmp::serve(
                 ports.rtmp,
                 config.clone(),
-                auth,
+                auth.clone(),
                 live.clone(),
                 stop.subscribe(),
             ),
         );
+        let events = rooms::follow(live.events(), hub.clone());
+        parts.start("room events", until_stop(events, stop.subscribe()));
+        parts.start("rooms", hub.run(stop.subscribe()));
         let follow = {
             let live = live.clone();
             async move { live.watch_database().await }
@@ -127,15 +163,21 @@ impl App {
         parts.start("database follower", until_stop(follow, stop.subscribe()));
         let check = check_database(db.clone(), readiness.clone());
         parts.start("database check", until_stop(check, stop.subscribe()));
+        if let Some(postman) = postman {
+            parts.start("mail", postman.run(stop.subscribe()));
+            let remind = api::keep_reminding(api);
+            parts.start("reminders", until_stop(remind, stop.subscribe()));
+        }
         let upkeep = telemetry::keep_up(metrics);
         parts.start("metrics", until_stop(upkeep, stop.subscribe()));
         info!(%http, %rtmp, "serving");
         Ok(Self {
-            urls: Urls::new(&config, http, rtmp),
+            urls,
             http,
             rtmp,
             db,
             secret,
+            auth,
             live,
             supervisor: parts.supervise(readiness.clone(), stop.subscribe()),
             readiness,

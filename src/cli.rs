@@ -1,10 +1,13 @@
 //! The command line: what can be asked and how answers are printed. It does not know how the
 //! server works inside.
 
+mod channel;
 mod check;
+mod key;
 mod output;
 mod serve;
 mod stream;
+mod user;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -54,6 +57,15 @@ pub enum Command {
     /// Create, list and stop streams; works beside a running server
     #[command(subcommand)]
     Stream(stream::Command),
+    /// Change stream keys; works beside a running server
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Create accounts, set passwords, ban and unban; works beside a running server
+    #[command(subcommand)]
+    User(user::Command),
+    /// Moderators of channels; works beside a running server
+    #[command(subcommand)]
+    Channel(channel::Command),
     /// Segment an FLV file into a directory of HLS
     Segment(file_mode::Args),
     /// Print the version
@@ -91,6 +103,9 @@ impl Args {
             Command::Demo => app::demo(Arc::new(config)).await.map(|()| Answer::none()),
             Command::Check => Ok(check::check(&config).await),
             Command::Stream(command) => command.run(&config).await,
+            Command::Key(command) => command.run(&config).await,
+            Command::User(command) => command.run(&config).await,
+            Command::Channel(command) => command.run(&config).await,
             Command::Segment(args) => segment(args, &config),
             Command::Version => Ok(version()),
         }
@@ -154,11 +169,15 @@ mod tests {
         for line in [
             "cauce dance",
             "cauce user list",
+            "cauce user create ana --email a@b.example",
+            "cauce user password ana --password x --password-stdin",
             "cauce serve --nope",
             "cauce --set a serve",
             "cauce stream",
             "cauce stream stop",
             "cauce stream list --status asleep",
+            "cauce key",
+            "cauce key rotate",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -77,6 +77,7 @@ fn describe() {
             "cauce_http_connections_cut_total",
             "HTTP connections refused or ended by the server, by reason",
         ),
+        ("cauce_mails_total", "Letters by outcome"),
         ("cauce_segments_total", "Segments listed"),
         ("cauce_segment_bytes_total", "Bytes of the segments listed"),
         (

@@ -7,6 +7,7 @@ pub mod name;
 #[path = "../../src/http"]
 pub mod http {
     pub mod assets;
+    pub mod docs;
     pub mod route;
 }
 

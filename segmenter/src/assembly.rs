@@ -78,6 +78,8 @@ pub(crate) struct Assembly {
     last_idr_90k: Option<i64>,
     picture_90k: i64,
     audio_end_90k: Option<i64>,
+    /// End of the picture that is shown last: with reordering, behind the last DTS.
+    shown_until_90k: Option<i64>,
     resume_dts_90k: Option<u64>,
     told_drop: [Option<&'static str>; 2],
 }
@@ -115,6 +117,7 @@ impl Assembly {
             last_idr_90k: None,
             picture_90k: FIRST_PICTURE_90K,
             audio_end_90k: None,
+            shown_until_90k: None,
             resume_dts_90k: resume.next_dts_90k,
             told_drop: [None; 2],
         }
@@ -258,6 +261,9 @@ impl Assembly {
             self.picture_90k = dts_90k - last;
         }
         self.last_dts_90k = Some(dts_90k);
+        self.shown_until_90k = self
+            .shown_until_90k
+            .max(Some(picture.pts_90k + self.picture_90k));
         self.told_drop[0] = None;
         if opens {
             self.open_at_picture(&picture)

@@ -11,7 +11,9 @@ mod input;
 mod payload;
 pub mod playlist;
 pub mod segment;
+pub mod slate;
 pub mod sps;
+mod standby;
 pub mod timeline;
 pub mod ts;
 mod writer;
@@ -21,3 +23,4 @@ pub use segment::{
     AudioTrack, Config, Idr, Notice, Output, Refusal, Resume, Segment, Segmenter, Tracks,
     VideoTrack,
 };
+pub use standby::Standby;

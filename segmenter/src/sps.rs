@@ -68,7 +68,7 @@ impl Sps {
 }
 
 /// Removes each emulation_prevention_three_byte (H.264 7.4.1).
-fn without_emulation(data: &[u8]) -> Vec<u8> {
+pub(crate) fn without_emulation(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(data.len());
     let mut zeros = 0;
     for &byte in data {

@@ -18,10 +18,13 @@ use tracing::{info, warn};
 use self::clip::{Clip, Player};
 use crate::{
     app::{App, Ports},
+    auth::Registration,
     cli::{Signals, say},
     config::Config,
+    db::{NewStream, Profile, now_ms},
     error::{Error, Kind, Result},
-    name::{StreamKey, StreamUid},
+    name::{SessionId, StreamKey, StreamUid},
+    person::{Email, Username},
     rtmp::client,
     telemetry,
 };
@@ -46,9 +49,10 @@ pub async fn run(config: &Config) -> Result<()> {
         rtmp: free_port("rtmp.listen", &mut config.rtmp.listen, &mut notes).await?,
     };
     let app = App::start_on(Arc::new(config), ports).await?;
-    let sample = create_stream(&app, "Demo").await?;
-    let own = create_stream(&app, "Your own").await?;
-    for line in lines(&app, &sample.0, &own, &notes) {
+    let login = create_account(&app).await?;
+    let sample = create_stream(&app, "Demo", Some(login.channel_id)).await?;
+    let own = create_stream(&app, "Your own", None).await?;
+    for line in lines(&app, &login, &sample.0, &own, &notes) {
         say(&mut io::stdout().lock(), &line)
             .map_err(|e| Error::with(Kind::Unavailable, "cannot write to standard output", e))?;
     }
@@ -135,16 +139,66 @@ async fn free_port(
     Err(Error::new(Kind::Unavailable, context))
 }
 
-async fn create_stream(app: &App, title: &str) -> Result<(StreamUid, StreamKey)> {
+/// The streamer whose channel shows the demo.
+struct Login {
+    username: &'static str,
+    password: String,
+    channel_id: i64,
+}
+
+async fn create_account(app: &App) -> Result<Login> {
+    const USERNAME: &str = "demo";
+    let unfit = || Error::new(Kind::Internal, "the demo's account is not well formed");
+    let password = SessionId::random().as_str().to_owned();
+    let registration = Registration {
+        username: Username::parse(USERNAME).ok_or_else(unfit)?,
+        profile: Profile {
+            email: Email::parse("demo@example.org").ok_or_else(unfit)?,
+            phone: None,
+            first_name: String::new(),
+            last_name: String::new(),
+            birth_date: None,
+            country: None,
+            gender: None,
+        },
+        password: password.clone(),
+        answers: vec![],
+    };
+    let made = app.auth.register(registration, false).await?;
+    made.map_err(|_| unfit())?;
+    let channel = app.db.channel(&Username::key_of(USERNAME), None).await?;
+    Ok(Login {
+        username: USERNAME,
+        password,
+        channel_id: channel.ok_or_else(unfit)?.id,
+    })
+}
+
+async fn create_stream(
+    app: &App,
+    title: &str,
+    channel_id: Option<i64>,
+) -> Result<(StreamUid, StreamKey)> {
     let (uid, key) = (StreamUid::random(), StreamKey::random());
-    let hash = app.secret.key_hash(&key);
-    app.db.create_stream(&uid, &hash, title, false).await?;
+    let new = NewStream {
+        uid: uid.clone(),
+        key: app.secret.key_hash(&key),
+        key_sealed: app.secret.seal(&key),
+        channel_id,
+        title: title.to_owned(),
+        description: String::new(),
+        record: false,
+        program_date_time_ms: None,
+        is_programed: false,
+    };
+    app.db.add_stream(new, now_ms()).await?;
     Ok((uid, key))
 }
 
 /// What is printed once the server is ready.
 fn lines(
     app: &App,
+    login: &Login,
     sample: &StreamUid,
     own: &(StreamUid, StreamKey),
     notes: &[String],
@@ -155,6 +209,8 @@ fn lines(
     lines.extend([
         format!("Watch the demo:   {}", urls.watch(sample)),
         format!("Its playlist:     {}", urls.playlist(sample)),
+        format!("Its studio:       {}", urls.studio()),
+        format!("Log in as:        {} {}", login.username, login.password),
         format!("Publish your own: {}", urls.rtmp_publish(&own.1)),
         format!("and watch it:     {}", urls.watch(&own.0)),
         "Ctrl-C ends the demo.".to_owned(),

@@ -36,13 +36,19 @@ impl PartialEq for KeyHash {
     }
 }
 
-/// The server's secret. At least 32 bytes; `Debug` never shows it.
+/// The server's secret, and the one it replaced if its file is still there. At least 32 bytes each;
+/// `Debug` never shows them. Every use has a key of its own, derived under its own label.
 #[derive(Clone)]
-pub struct Secret(Arc<[u8]>);
+pub struct Secret {
+    current: Arc<[u8]>,
+    previous: Option<Arc<[u8]>>,
+}
 
 impl Secret {
     /// Reads `auth.jwt_secret_file`, or makes it with mode 0600 at first boot. The file's bytes are
-    /// the secret as they are, except for line breaks at the end, which editors add.
+    /// the secret as they are, except for line breaks at the end, which editors add. A file of the
+    /// same name with `.previous` at its end holds the secret before it: what that one signed or
+    /// sealed is still accepted, and nothing new is made with it.
     ///
     /// # Errors
     /// A file that cannot be read or made, or a secret shorter than 32 bytes.
@@ -54,27 +60,33 @@ impl Secret {
         if !file.try_exists().map_err(|e| named("read", e))? {
             create(file).map_err(|e| named("make", e))?;
         }
-        let bytes = read(file).map_err(|e| named("read", e))?;
-        let end = bytes.iter().rposition(|byte| !b"\r\n".contains(byte));
-        let secret = &bytes[..end.map_or(0, |last| last + 1)];
-        if secret.len() < SECRET_BYTES_MIN {
-            let line = format!(
-                "auth.jwt_secret_file: {} holds {} bytes: expected at least {SECRET_BYTES_MIN}",
-                file.display(),
-                secret.len()
-            );
-            return Err(Error::new(Kind::Config, line));
-        }
-        Ok(Self(secret.into()))
+        let mut previous = file.as_os_str().to_owned();
+        previous.push(".previous");
+        let previous = PathBuf::from(previous);
+        let has_previous = previous.try_exists().map_err(|e| named("read", e))?;
+        Ok(Self {
+            current: load(file)?,
+            previous: has_previous.then(|| load(&previous)).transpose()?,
+        })
+    }
+
+    /// The key for one use of the current secret, and that of the previous one.
+    pub(super) fn derive(&self, label: &[u8]) -> ([u8; 32], Option<[u8; 32]>) {
+        let previous = self.previous.as_deref();
+        (
+            mac(&self.current, label, &[]),
+            previous.map(|secret| mac(secret, label, &[])),
+        )
+    }
+
+    /// HMAC-SHA256 of `text` under the current secret, for one use.
+    pub(super) fn hash(&self, label: &[u8], text: &[u8]) -> [u8; 32] {
+        mac(&self.current, label, text)
     }
 
     /// The lookup hash of a stream key.
     pub fn key_hash(&self, key: &StreamKey) -> KeyHash {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of every length");
-        mac.update(KEY_LABEL);
-        mac.update(key.as_str().as_bytes());
-        KeyHash(mac.finalize().into_bytes().into())
+        KeyHash(self.hash(KEY_LABEL, key.as_str().as_bytes()))
     }
 }
 
@@ -82,6 +94,32 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// A label ends with a zero byte, so that no label and text together are another label and text.
+fn mac(secret: &[u8], label: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of every length");
+    mac.update(label);
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
+fn load(file: &Path) -> Result<Arc<[u8]>> {
+    let bytes = read(file).map_err(|error| {
+        let context = format!("auth.jwt_secret_file: cannot read {}", file.display());
+        Error::with(Kind::Config, context, error)
+    })?;
+    let end = bytes.iter().rposition(|byte| !b"\r\n".contains(byte));
+    let secret = &bytes[..end.map_or(0, |last| last + 1)];
+    if secret.len() < SECRET_BYTES_MIN {
+        let line = format!(
+            "auth.jwt_secret_file: {} holds {} bytes: expected at least {SECRET_BYTES_MIN}",
+            file.display(),
+            secret.len()
+        );
+        return Err(Error::new(Kind::Config, line));
+    }
+    Ok(secret.into())
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {
@@ -131,6 +169,17 @@ fn secret_text() -> [u8; SECRET_BYTES_MIN] {
 }
 
 #[cfg(test)]
+impl Secret {
+    /// A secret without a file.
+    pub(crate) fn fixed(current: &[u8], previous: Option<&[u8]>) -> Self {
+        Self {
+            current: current.into(),
+            previous: previous.map(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -153,6 +202,22 @@ mod tests {
         assert_eq!(metadata.len(), 32);
         // The draft is gone.
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_one_before_is_read_when_it_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwt.key");
+        let first = Secret::load_or_create(&file).unwrap();
+        assert_eq!(first.derive(b"x\0").1, None);
+        let previous = directory.path().join("jwt.key.previous");
+        fs::rename(&file, &previous).unwrap();
+        let second = Secret::load_or_create(&file).unwrap();
+        assert_ne!(hash(&first), hash(&second));
+        assert_eq!(second.derive(b"x\0").1, Some(first.derive(b"x\0").0));
+        fs::write(&previous, "short").unwrap();
+        let error = Secret::load_or_create(&file).unwrap_err();
+        assert!(error.to_string().contains("jwt.key.previous"), "{error}");
     }
 
     #[test]
@@ -197,11 +262,11 @@ mod tests {
 
     #[test]
     fn hashes_follow_key_and_secret_and_nothing_shows_them() {
-        let secret = Secret(Arc::from([1; 32]));
+        let secret = Secret::fixed(&[1; 32], None);
         let key = StreamKey::random();
         assert!(secret.key_hash(&key) == secret.key_hash(&key));
         assert!(secret.key_hash(&key) != secret.key_hash(&StreamKey::random()));
-        assert_ne!(hash(&secret), hash(&Secret(Arc::from([2; 32]))));
+        assert_ne!(hash(&secret), hash(&Secret::fixed(&[2; 32], None)));
         assert_eq!(format!("{secret:?}"), "Secret(..)");
     }
 
@@ -209,7 +274,7 @@ mod tests {
     #[test]
     fn hashes_never_change() {
         let mut hex = String::new();
-        for byte in hash(&Secret(Arc::from(*b"0123456789abcdef0123456789abcdef"))) {
+        for byte in hash(&Secret::fixed(b"0123456789abcdef0123456789abcdef", None)) {
             hex.push_str(&format!("{byte:02x}"));
         }
         assert_eq!(hex, EXPECTED);

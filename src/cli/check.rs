@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     db::Db,
     error::{Error, Kind, Result},
+    mail::Mail,
     name::SessionId,
 };
 
@@ -34,6 +35,7 @@ pub(super) async fn check(config: &Config) -> Answer {
             "secret",
             Secret::load_or_create(secret_file).map(|_| shown(secret_file)),
         ),
+        ("mail", mail(config)),
         ("database", database(config).await),
         ("storage", storage(config).await),
         ("http.listen", port(config.http.listen)),
@@ -44,6 +46,13 @@ pub(super) async fn check(config: &Config) -> Answer {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// Whether the settings can be used; nothing is sent.
+fn mail(config: &Config) -> Result<String> {
+    let (mail, _) = Mail::new(config)?;
+    let found = if mail.is_set() { "set" } else { "not set" };
+    Ok(format!("smtp.url is {found}"))
 }
 
 /// Opens it, which migrates it, and reads.

@@ -6,22 +6,27 @@ use serde_json::{Value, json};
 
 use super::{
     Answer,
-    output::{printable, rfc3339, table},
+    output::{printable, table},
 };
 use crate::{
     auth::Secret,
     config::Config,
-    db::{Db, Status, StreamRow, now_ms},
+    db::{Db, NewStream, Status, StreamRow, now_ms},
     error::{Error, Kind, Result},
     event::Urls,
     name::{StreamKey, StreamUid},
+    person::Username,
+    time::rfc3339,
 };
 
 /// `cauce stream ...`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a stream and print its key, which is shown only once
+    /// Create a stream and print its key
     Create {
+        /// Channel that it belongs to; without one nobody owns it, and its key is shown only now
+        #[arg(long, value_name = "USERNAME")]
+        channel: Option<String>,
         /// Title
         #[arg(long, default_value = "")]
         title: String,
@@ -46,7 +51,11 @@ impl Command {
     pub(super) async fn run(&self, config: &Config) -> Result<Answer> {
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
         let answer = match self {
-            Self::Create { title, no_record } => create(config, &db, title, !no_record).await,
+            Self::Create {
+                channel,
+                title,
+                no_record,
+            } => create(config, &db, channel.as_deref(), title, !no_record).await,
             Self::List { status } => {
                 let status = status.as_deref().and_then(Status::parse);
                 Ok(list(&db.streams(status).await?))
@@ -58,11 +67,45 @@ impl Command {
     }
 }
 
-async fn create(config: &Config, db: &Db, title: &str, record: bool) -> Result<Answer> {
+async fn create(
+    config: &Config,
+    db: &Db,
+    channel: Option<&str>,
+    title: &str,
+    record: bool,
+) -> Result<Answer> {
+    let channel_id = match channel {
+        None => None,
+        Some(name) => {
+            let found = db.channel(&Username::key_of(name), None).await?;
+            let unknown = || Error::new(Kind::NotFound, format!("no channel {}", printable(name)));
+            Some(found.ok_or_else(unknown)?.id)
+        }
+    };
     let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
     let (uid, key) = (StreamUid::random(), StreamKey::random());
-    let hash = secret.key_hash(&key);
-    let row = db.create_stream(&uid, &hash, title, record).await?;
+    let new = NewStream {
+        uid: uid.clone(),
+        key: secret.key_hash(&key),
+        key_sealed: secret.seal(&key),
+        channel_id,
+        title: title.to_owned(),
+        description: String::new(),
+        record,
+        program_date_time_ms: None,
+        is_programed: false,
+    };
+    db.add_stream(new, now_ms()).await.map_err(|error| {
+        let line = "the channel has an open stream already: stop or cancel that one first";
+        match error.kind {
+            Kind::Conflict => Error::new(Kind::Conflict, line),
+            _ => error,
+        }
+    })?;
+    let row = db
+        .stream(&uid)
+        .await?
+        .ok_or_else(|| Error::new(Kind::Internal, "the stream is gone that was just made"))?;
     let urls = Urls::new(config, config.http.listen, config.rtmp.listen);
     let mut json = describe(&row);
     json["key"] = json!(key.as_str());
@@ -136,6 +179,7 @@ mod tests {
 
     fn create_command(title: &str) -> Command {
         Command::Create {
+            channel: None,
             title: title.into(),
             no_record: true,
         }
@@ -151,7 +195,7 @@ mod tests {
         let config = Config::in_directory(directory.path().to_path_buf());
         let db = Db::open(&config.database_path, 16).unwrap();
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file).unwrap();
-        let auth = Auth::new(db, secret);
+        let auth = Auth::new(db, secret, &config);
 
         let made = create_command("a\x07title").run(&config).await.unwrap();
         let json = made.json.unwrap();
@@ -196,5 +240,29 @@ mod tests {
             let error = stop.run(&config).await.unwrap_err();
             assert_eq!(error.kind, Kind::NotFound, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_channels_stream_is_one_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::in_directory(directory.path().to_path_buf());
+        let db = Db::open(&config.database_path, 16).unwrap();
+        let secret = Secret::load_or_create(&config.auth.jwt_secret_file).unwrap();
+        db.sample_user("ana", &secret).await;
+        let create = |channel: &str| Command::Create {
+            channel: Some(channel.into()),
+            title: String::new(),
+            no_record: false,
+        };
+        let error = create("bob").run(&config).await.unwrap_err();
+        assert_eq!(error.to_string(), "no channel bob");
+        let made = create("ANA").run(&config).await.unwrap().json.unwrap();
+        let uid = StreamUid::parse(text(&made, "uid")).unwrap();
+        let row = db.stream_details(&uid).await.unwrap().unwrap();
+        assert_eq!(row.channel.as_ref().unwrap().username, "ana");
+        let key = secret.open(row.key_sealed.as_ref().unwrap(), &row.key);
+        assert_eq!(key.unwrap().as_str(), text(&made, "key"));
+        let error = create("ana").run(&config).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Conflict);
     }
 }

@@ -18,6 +18,14 @@ pub struct Limits {
     pub rtmp_connections: usize,
     /// Distinct client addresses remembered for `viewers` [100000].
     pub pollers: usize,
+    /// Questions of one stream kept in memory [500]; all of them are in the database.
+    pub questions_kept: usize,
+    /// Raised hands and invitations of one stream [100].
+    pub voice_queue: usize,
+    /// One WebRTC signal as it is passed on, bytes [12 KiB].
+    pub voice_signal_bytes: usize,
+    /// WebRTC signals that one socket may send at once [200]; after that 20 a second.
+    pub voice_signal_burst: usize,
     /// Chunk streams a connection may open [64].
     pub rtmp_chunk_streams: usize,
     /// One RTMP message, bytes [8 MiB, at most `segment_bytes`].
@@ -54,6 +62,52 @@ pub struct Limits {
     pub live_streams: usize,
     /// Writes waiting for the database [4096].
     pub db_queue: usize,
+    /// One request's body, bytes, where it is no image [64 KiB].
+    pub body_bytes: usize,
+    /// One uploaded image, bytes [2 MiB].
+    pub image_bytes: usize,
+    /// Time to receive a body [30 s].
+    pub http_body_timeout: Duration,
+    /// Accounts remembered between two requests, so that the database is not asked for each [10000].
+    pub cached_users: usize,
+    /// Writes of rooms waiting for the database [10000]: past it what would write is refused.
+    pub room_writes: usize,
+    /// WebSockets in one room [20000].
+    pub hub_members: usize,
+    /// WebSockets of one client address [2000].
+    pub hub_sockets_per_address: usize,
+    /// WebSockets of one user [50].
+    pub hub_sockets_per_user: usize,
+    /// One WebSocket message of a client, bytes [16 KiB].
+    pub hub_frame_bytes: usize,
+    /// Messages a WebSocket may send each second, twice as many at once [50].
+    pub hub_frames_per_s: usize,
+    /// Between two pings; a socket that answers none of two is given up [25 s].
+    pub hub_ping: Duration,
+    /// Who is back in a room within it has not left it [3 s].
+    pub hub_reload_grace: Duration,
+    /// Passwords hashed at once, each with 19 MiB [1].
+    pub logins_at_once: usize,
+    /// Logins and new accounts waiting for that [256].
+    pub logins_waiting: usize,
+    /// Failed logins of one account in `login_window`; the last is already answered with the wait [10].
+    pub login_attempts: usize,
+    /// The same of one client address, whatever the accounts [100].
+    pub login_attempts_per_address: usize,
+    /// From the first failure to the end of the wait [5 min].
+    pub login_window: Duration,
+    /// Accounts and addresses whose failures are remembered [100000].
+    pub login_subjects: usize,
+    /// How long an activation code works; an account never activated gives its names back then [1 h].
+    pub code_ttl: Duration,
+    /// Codes and reset links mailed to one account in `login_window` [5].
+    pub account_mails: usize,
+    /// Letters waiting for the mail server [1000].
+    pub mail_queue: usize,
+    /// One attempt to hand a letter to it [30 s].
+    pub mail_deadline: Duration,
+    /// Calls whose work goes on after their answer, at once [64].
+    pub background_calls: usize,
 }
 
 impl Default for Limits {
@@ -67,6 +121,10 @@ impl Default for Limits {
             http_connections: 20_000,
             rtmp_connections: 1000,
             pollers: 100_000,
+            questions_kept: 500,
+            voice_queue: 100,
+            voice_signal_bytes: 12 * KIB,
+            voice_signal_burst: 200,
             rtmp_chunk_streams: 64,
             rtmp_message_bytes: 8 * MIB,
             rtmp_partial_bytes: 12 * MIB,
@@ -85,6 +143,29 @@ impl Default for Limits {
             store_reads: 32,
             live_streams: 1000,
             db_queue: 4096,
+            body_bytes: 64 * KIB,
+            image_bytes: 2 * MIB,
+            http_body_timeout: Duration::from_secs(30),
+            cached_users: 10_000,
+            room_writes: 10_000,
+            hub_members: 20_000,
+            hub_sockets_per_address: 2000,
+            hub_sockets_per_user: 50,
+            hub_frame_bytes: 16 * KIB,
+            hub_frames_per_s: 50,
+            hub_ping: Duration::from_secs(25),
+            hub_reload_grace: Duration::from_secs(3),
+            logins_at_once: 1,
+            logins_waiting: 256,
+            login_attempts: 10,
+            login_attempts_per_address: 100,
+            login_window: Duration::from_mins(5),
+            login_subjects: 100_000,
+            code_ttl: Duration::from_hours(1),
+            account_mails: 5,
+            mail_queue: 1000,
+            mail_deadline: Duration::from_secs(30),
+            background_calls: 64,
         }
     }
 }

@@ -79,22 +79,13 @@ fn resolve(assignments: &[Assignment]) -> Result<Config> {
         assign(&mut config, assignment)?;
     }
     config = Config::in_directory(config.data_dir);
-    let mut unused = BTreeSet::new();
     for assignment in assignments {
         assign(&mut config, assignment)?;
-        if assignment.key.state == State::Unused && changes_default(assignment) {
-            unused.insert(assignment.key.name);
-        }
     }
     let given: BTreeSet<_> = assignments.iter().map(|a| a.key.name).collect();
     derive(&mut config, &given);
     check(&config)?;
     warn(&mut config);
-    config.warnings.extend(
-        unused
-            .iter()
-            .map(|name| format!("{name} has no effect in this version")),
-    );
     Ok(config)
 }
 
@@ -173,6 +164,18 @@ fn check(config: &Config) -> Result<()> {
         "storage.s3.access_key_id: expected together with storage.s3.secret_access_key, or neither"
             .into(),
     )?;
+    must(
+        config.smtp.url.is_some() == config.smtp.from.is_some(),
+        "smtp.from: expected together with smtp.url, or neither of them".into(),
+    )?;
+    must(
+        config
+            .smtp
+            .url
+            .as_ref()
+            .is_none_or(|url| is_mail_url(&url.0)),
+        "smtp.url: expected an URL that begins with smtp:// or smtps://".into(),
+    )?;
     // A free port is a different one each time: only fixed ports can collide.
     must(
         config.http.listen != config.rtmp.listen || config.http.listen.port() == 0,
@@ -183,8 +186,18 @@ fn check(config: &Config) -> Result<()> {
     )
 }
 
+fn is_mail_url(url: &str) -> bool {
+    url.starts_with("smtp://") || url.starts_with("smtps://")
+}
+
 /// Not wrong, yet seldom meant.
 fn warn(config: &mut Config) {
+    if config.smtp.url.is_some() && config.http.public_url.is_none() {
+        config.warnings.push(
+            "http.public_url is not set: links in letters lead to the address of http.listen"
+                .into(),
+        );
+    }
     let limits = &config.limits;
     if config.storage.backend == Backend::Memory
         && limits.memory_budget < limits.segment_bytes as u64

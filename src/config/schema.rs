@@ -25,8 +25,6 @@ pub(super) enum State {
     Used,
     /// Refuses a value other than the default: it would ask for a feature that is not there.
     Refused,
-    /// Takes it and warns: it tunes a feature that is not there.
-    Unused,
 }
 
 macro_rules! keys {
@@ -100,7 +98,7 @@ keys! {
     Refused "slate.mode" |c, v| c.slate.mode, v.choice(&[
         ("card", SlateMode::Card), ("freeze", SlateMode::Freeze), ("file", SlateMode::File)]);
     Refused "slate.file" |c, v| c.slate.file, v.optional(Value::path);
-    Unused "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
+    Used "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
 
     Used "storage.backend" |c, v| c.storage.backend,
         v.choice(&[("disk", Backend::Disk), ("memory", Backend::Memory), ("s3", Backend::S3)]);
@@ -124,33 +122,33 @@ keys! {
     Used "database.path" |c, v| c.database_path, v.path();
 
     Used "auth.jwt_secret_file" |c, v| c.auth.jwt_secret_file, v.path();
-    Unused "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
-    Unused "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
-    Unused "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
+    Used "auth.token_ttl" |c, v| c.auth.token_ttl, v.duration(s(1)..=d(365));
+    Used "auth.refresh_for" |c, v| c.auth.refresh_for, v.duration(s(1)..=d(3650));
+    Used "auth.require_activation" |c, v| c.auth.require_activation, v.switch();
 
-    Refused "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
-    Refused "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
+    Used "smtp.url" |c, v| c.smtp.url, v.optional(Value::hidden);
+    Used "smtp.from" |c, v| c.smtp.from, v.optional(Value::text);
 
-    Unused "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
-    Unused "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
-    Unused "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
-    Unused "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
-    Unused "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
+    Used "hub.slow_grace" |c, v| c.hub.slow_grace, v.duration(ms(100)..=m(10));
+    Used "hub.queue_frames" |c, v| c.hub.queue_frames, v.count(1..=1_000_000);
+    Used "hub.queue_bytes" |c, v| c.hub.queue_bytes, v.memory(16 * KIB..=GIB);
+    Used "hub.history" |c, v| c.hub.history, v.count(0..=10_000);
+    Used "hub.linger" |c, v| c.hub.linger, v.duration(s(0)..=d(1));
 
-    Unused "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
-    Unused "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
-    Unused "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
-    Unused "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
-    Unused "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
+    Used "chat.max_chars" |c, v| c.chat.max_chars, v.count(1..=10_000);
+    Used "chat.burst" |c, v| c.chat.burst, v.count(1..=10_000);
+    Used "chat.per" |c, v| c.chat.per, v.duration(ms(1)..=d(1));
+    Used "chat.slow" |c, v| c.chat.slow, v.duration(s(0)..=d(1));
+    Used "chat.blocked_words" |c, v| c.chat.blocked_words, v.list();
 
-    Unused "questions.moderated" |c, v| c.questions.moderated, v.switch();
-    Unused "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
-    Unused "questions.per" |c, v| c.questions.per, v.duration(s(0)..=d(1));
+    Used "questions.moderated" |c, v| c.questions.moderated, v.switch();
+    Used "questions.max_chars" |c, v| c.questions.max_chars, v.count(1..=10_000);
+    Used "questions.per" |c, v| c.questions.per, v.duration(s(0)..=d(1));
 
-    Unused "voice.ice_servers" |c, v| c.voice.ice_servers, v.list();
-    Refused "voice.turn_urls" |c, v| c.voice.turn_urls, v.list();
-    Refused "voice.turn_secret_file" |c, v| c.voice.turn_secret_file, v.optional(Value::path);
-    Unused "voice.max_speakers" |c, v| c.voice.max_speakers, v.count(1..=100);
+    Used "voice.ice_servers" |c, v| c.voice.ice_servers, v.list();
+    Used "voice.turn_urls" |c, v| c.voice.turn_urls, v.list();
+    Used "voice.turn_secret_file" |c, v| c.voice.turn_secret_file, v.optional(Value::path);
+    Used "voice.max_speakers" |c, v| c.voice.max_speakers, v.count(1..=100);
 
     Used "thumbnail.interval" |c, v| c.thumbnail_interval, v.duration(s(1)..=m(60));
 
@@ -163,6 +161,12 @@ keys! {
     Used "limits.http_connections" |c, v| c.limits.http_connections, v.count(1..=CONNECTIONS_MAX);
     Used "limits.rtmp_connections" |c, v| c.limits.rtmp_connections, v.count(1..=CONNECTIONS_MAX);
     Used "limits.pollers" |c, v| c.limits.pollers, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.questions_kept" |c, v| c.limits.questions_kept, v.count(1..=100_000);
+    Used "limits.voice_queue" |c, v| c.limits.voice_queue, v.count(1..=10_000);
+    // An offer for sound alone has about 2 KiB.
+    Used "limits.voice_signal_bytes" |c, v| c.limits.voice_signal_bytes,
+        v.memory(4 * KIB..=64 * KIB);
+    Used "limits.voice_signal_burst" |c, v| c.limits.voice_signal_burst, v.count(1..=10_000);
     Used "limits.rtmp_chunk_streams" |c, v| c.limits.rtmp_chunk_streams, v.count(4..=65_600);
     // An RTMP message's length has 24 bits.
     Used "limits.rtmp_message_bytes" |c, v| c.limits.rtmp_message_bytes,
@@ -190,4 +194,31 @@ keys! {
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
     Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
     Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
+    Used "limits.body_bytes" |c, v| c.limits.body_bytes, v.memory(KIB..=64 * MIB);
+    Used "limits.image_bytes" |c, v| c.limits.image_bytes, v.memory(KIB..=64 * MIB);
+    Used "limits.http_body_timeout" |c, v| c.limits.http_body_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.cached_users" |c, v| c.limits.cached_users, v.count(1..=10_000_000);
+    Used "limits.room_writes" |c, v| c.limits.room_writes, v.count(64..=1_000_000);
+    Used "limits.hub_members" |c, v| c.limits.hub_members, v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_sockets_per_address" |c, v| c.limits.hub_sockets_per_address,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_sockets_per_user" |c, v| c.limits.hub_sockets_per_user,
+        v.count(1..=CONNECTIONS_MAX);
+    Used "limits.hub_frame_bytes" |c, v| c.limits.hub_frame_bytes, v.memory(KIB..=MIB);
+    Used "limits.hub_frames_per_s" |c, v| c.limits.hub_frames_per_s, v.count(1..=1_000_000);
+    Used "limits.hub_ping" |c, v| c.limits.hub_ping, v.duration(ms(100)..=m(10));
+    Used "limits.hub_reload_grace" |c, v| c.limits.hub_reload_grace, v.duration(s(0)..=m(1));
+    Used "limits.logins_at_once" |c, v| c.limits.logins_at_once, v.count(1..=1000);
+    Used "limits.logins_waiting" |c, v| c.limits.logins_waiting, v.count(0..=1_000_000);
+    Used "limits.login_attempts" |c, v| c.limits.login_attempts, v.count(1..=1_000_000);
+    Used "limits.login_attempts_per_address" |c, v| c.limits.login_attempts_per_address,
+        v.count(1..=1_000_000);
+    Used "limits.login_window" |c, v| c.limits.login_window, v.duration(s(1)..=d(1));
+    Used "limits.login_subjects" |c, v| c.limits.login_subjects, v.count(1..=10_000_000);
+    Used "limits.code_ttl" |c, v| c.limits.code_ttl, v.duration(s(1)..=d(7));
+    Used "limits.account_mails" |c, v| c.limits.account_mails, v.count(1..=1_000_000);
+    Used "limits.mail_queue" |c, v| c.limits.mail_queue, v.count(1..=1_000_000);
+    Used "limits.mail_deadline" |c, v| c.limits.mail_deadline, v.duration(ms(100)..=m(10));
+    Used "limits.background_calls" |c, v| c.limits.background_calls, v.count(1..=100_000);
 }

@@ -220,6 +220,20 @@ fn keys_are_checked_against_each_other() {
 }
 
 #[test]
+fn mail_needs_an_url_and_a_sender() {
+    let only = "smtp = { url = \"smtp://u:geheim@a\" }";
+    assert!(refusal(only, &[]).starts_with("smtp.from: expected together"));
+    let other = "smtp = { url = \"http://u:geheim@a\", from = \"a@b.example\" }";
+    let line = refusal(other, &[]);
+    assert!(line.starts_with("smtp.url: expected"), "{line}");
+    assert!(!line.contains("geheim"), "{line}");
+    let both = "smtp = { url = \"smtp://a\", from = \"a@b.example\" }";
+    let config = load(both, &[]).unwrap();
+    assert!(config.auth.require_activation);
+    assert_eq!(config.warnings.len(), 1);
+}
+
+#[test]
 fn defaults_follow_the_keys_they_owe() {
     let config = load("[limits]\nsegment_bytes = \"1MiB\"", &[]).unwrap();
     assert_eq!(config.limits.rtmp_message_bytes, 1 << 20);
@@ -238,8 +252,6 @@ fn what_is_not_built_is_refused_and_named() {
         ("rtmp.tls.listen", "0.0.0.0:1936"),
         ("slate.mode", "file"),
         ("slate.file", "a.ts"),
-        ("smtp.url", "smtp://u:geheim@a"),
-        ("voice.turn_urls", "turn:a:1"),
     ] {
         let flags = [(key.to_owned(), value.to_owned())];
         let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();
@@ -251,13 +263,7 @@ fn what_is_not_built_is_refused_and_named() {
 }
 
 #[test]
-fn what_only_tunes_an_absent_feature_is_kept_and_warned_of() {
-    let config = load("[hub]\nhistory = 5\nlinger = \"30s\"", &[]).unwrap();
-    assert_eq!(config.hub.history, 5);
-    assert_eq!(
-        config.warnings,
-        ["hub.history has no effect in this version"]
-    );
+fn what_can_hardly_work_is_warned_of() {
     let small = "storage.backend = \"memory\"\nlimits.memory_budget = \"2MiB\"";
     assert_eq!(load(small, &[]).unwrap().warnings.len(), 1);
 }

@@ -1,20 +1,46 @@
 //! SQLite: WAL, one writer thread with group commit, a small read pool, numbered migrations. The
 //! only module that names rusqlite; it does not know what the rows are for.
 
+mod accounts;
+mod behind;
+mod cache;
+mod channels;
+mod chat;
+mod credentials;
+mod details;
+mod moderators;
 mod open;
+mod publish;
+mod questions;
 mod readers;
+mod reminders;
 mod streams;
+mod subscribers;
 mod writer;
 
 use std::{
     path::Path,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::{
+    accounts::{NewUser, Profile, Taken, UserRow},
+    behind::{Behind, Places, RoomWrite},
+    channels::{Channel, ChannelEdit, ChannelEdited},
+    chat::{Audit, ChatRow, ChatWrite, RoomRow},
+    details::{ChannelRef, NewStream, StreamDetails, StreamEdit, StreamFilter},
+    moderators::{MODERATORS_MAX, Moderator, Standing},
+    publish::{PublishFacts, PublishTarget},
+    questions::{KeptQuestions, QuestionFilter, QuestionRow, QuestionSort, QuestionWrite},
+    reminders::Reminder,
+    subscribers::Subscriber,
+};
 use self::{
+    cache::{Cache, Touch},
     readers::{Readers, closed},
     writer::Request,
 };
@@ -85,6 +111,8 @@ pub struct StreamRow {
     pub ended_at_ms: Option<i64>,
     /// stopped, publisher_lost, max_pause, cancelled, server_lost.
     pub ended_reason: Option<String>,
+    /// Since when the slate is shown; only of a live stream.
+    pub paused_at_ms: Option<i64>,
     /// What its playlists continue from.
     pub counters: Counters,
 }
@@ -95,6 +123,8 @@ pub struct StreamRow {
 pub struct Db {
     requests: mpsc::Sender<Request>,
     readers: Readers,
+    cache: Cache,
+    behind: Arc<OnceLock<Behind>>,
 }
 
 impl Db {
@@ -107,11 +137,18 @@ impl Db {
         let connection = open::writer(path)?;
         let readers = Readers::open(path)?;
         let (requests, queued) = mpsc::channel(queue);
+        let cache = Cache::default();
+        let touched = cache.clone();
         std::thread::Builder::new()
             .name("db-writer".into())
-            .spawn(move || writer::run(connection, queued))
+            .spawn(move || writer::run(connection, &touched, queued))
             .map_err(|e| Error::with(Kind::Unavailable, "cannot start the database thread", e))?;
-        Ok(Self { requests, readers })
+        Ok(Self {
+            requests,
+            readers,
+            cache,
+            behind: Arc::default(),
+        })
     }
 
     /// Adds a pending stream; returns once committed.
@@ -171,7 +208,7 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn mark_live(&self, uid: &StreamUid, now_ms: i64) -> Result<bool> {
         let uid = uid.clone();
-        self.write(move |c| streams::mark_live(c, &uid, now_ms))
+        self.write_stream(move |c| streams::mark_live(c, &uid, now_ms).map(|done| (done, uid)))
             .await
     }
 
@@ -181,8 +218,27 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn finish_stream(&self, uid: &StreamUid, reason: &str, now_ms: i64) -> Result<bool> {
         let (uid, reason) = (uid.clone(), reason.to_owned());
-        self.write(move |c| streams::finish(c, &uid, &reason, now_ms))
-            .await
+        let work =
+            move |c: &Connection| streams::finish(c, &uid, &reason, now_ms).map(|done| (done, uid));
+        self.write_stream(work).await
+    }
+
+    /// Marks a live stream paused; a pause that was there keeps its time. False when it is not live.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn pause_stream(&self, uid: &StreamUid, now_ms: i64) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::pause(c, &uid, now_ms)).await
+    }
+
+    /// Ends a live stream's pause, if there is one; false when the stream is not live.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Unavailable`].
+    pub async fn resume_stream(&self, uid: &StreamUid) -> Result<bool> {
+        let uid = uid.clone();
+        self.write(move |c| streams::resume(c, &uid)).await
     }
 
     /// Writes the counters; never lowers one, and keeps the first target duration.
@@ -191,8 +247,19 @@ impl Db {
     /// [`Kind::NotFound`], [`Kind::Unavailable`].
     pub async fn save_counters(&self, uid: &StreamUid, counters: Counters) -> Result<()> {
         let uid = uid.clone();
-        self.write(move |c| streams::save_counters(c, &uid, counters))
-            .await
+        self.write_touching(move |c| {
+            let first = streams::save_counters(c, &uid, counters)?;
+            // Later ones change nothing that is cached.
+            Ok((
+                (),
+                if first {
+                    Touch::Stream(uid)
+                } else {
+                    Touch::Nothing
+                },
+            ))
+        })
+        .await
     }
 
     /// Changes when another process committed (`PRAGMA data_version`).
@@ -216,6 +283,25 @@ impl Db {
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.write_touching(move |c| Ok((work(c)?, Touch::Nothing)))
+            .await
+    }
+
+    /// As [`Db::write`], for work that changes the stream that it names.
+    async fn write_stream<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<(T, StreamUid)> + Send + 'static,
+    {
+        self.write_touching(move |c| work(c).map(|(value, uid)| (value, Touch::Stream(uid))))
+            .await
+    }
+
+    async fn write_touching<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<(T, Touch)> + Send + 'static,
     {
         let (request, answer) = writer::write(work);
         self.ask(request, answer).await?

@@ -15,7 +15,14 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Marks the file as ours: "cauc".
 const APPLICATION_ID: i64 = 0x6361_7563;
 /// Numbered from 1; a released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_streams.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_streams.sql"),
+    include_str!("migrations/0002_accounts.sql"),
+    include_str!("migrations/0003_streams_of_channels.sql"),
+    include_str!("migrations/0004_pause.sql"),
+    include_str!("migrations/0005_chat.sql"),
+    include_str!("migrations/0006_questions.sql"),
+];
 
 /// Makes the file when there is none, and migrates it.
 pub(super) fn writer(path: &Path) -> Result<Connection> {

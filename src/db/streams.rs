@@ -13,7 +13,8 @@ use crate::{
 };
 
 const COLUMNS: &str = "uid, title, status, record, created_at_ms, started_at_ms, ended_at_ms, \
-                       ended_reason, next_sequence, discontinuities, target_duration_s";
+                       ended_reason, paused_at_ms, next_sequence, discontinuities, \
+                       target_duration_s";
 
 pub(super) fn insert(
     connection: &Connection,
@@ -96,21 +97,41 @@ pub(super) fn finish(
     now_ms: i64,
 ) -> Result<bool> {
     let changed = connection.execute(
-        "UPDATE streams SET status = 'finished', ended_at_ms = :now, ended_reason = :reason
+        "UPDATE streams SET status = 'finished', ended_at_ms = :now, ended_reason = :reason,
+                paused_at_ms = NULL
          WHERE uid = :uid AND status IN ('pending', 'live')",
         named_params! { ":uid": uid.as_str(), ":reason": reason, ":now": now_ms },
     );
     known(connection, uid, changed)
 }
 
+pub(super) fn pause(connection: &Connection, uid: &StreamUid, now_ms: i64) -> Result<bool> {
+    let changed = connection.execute(
+        "UPDATE streams SET paused_at_ms = coalesce(paused_at_ms, :now)
+         WHERE uid = :uid AND status = 'live'",
+        named_params! { ":uid": uid.as_str(), ":now": now_ms },
+    );
+    known(connection, uid, changed)
+}
+
+pub(super) fn resume(connection: &Connection, uid: &StreamUid) -> Result<bool> {
+    let changed = connection.execute(
+        "UPDATE streams SET paused_at_ms = NULL WHERE uid = :uid AND status = 'live'",
+        named_params! { ":uid": uid.as_str() },
+    );
+    known(connection, uid, changed)
+}
+
+/// True when these are the first segments.
 pub(super) fn save_counters(
     connection: &Connection,
     uid: &StreamUid,
     counters: Counters,
-) -> Result<()> {
+) -> Result<bool> {
     let number = |value: u64| {
         i64::try_from(value).map_err(|error| Error::with(Kind::Internal, "a counter", error))
     };
+    let before = by_uid(connection, uid)?.map_or(0, |row| row.counters.next_sequence);
     let changed = connection.execute(
         "UPDATE streams SET
             next_sequence = max(next_sequence, :sequence),
@@ -124,11 +145,12 @@ pub(super) fn save_counters(
             ":target": counters.target_duration_s,
         },
     );
-    known(connection, uid, changed).map(drop)
+    known(connection, uid, changed)?;
+    Ok(before == 0 && counters.next_sequence > 0)
 }
 
 /// Whether a row changed; a stream that does not exist is an error.
-fn known(
+pub(super) fn known(
     connection: &Connection,
     uid: &StreamUid,
     changed: rusqlite::Result<usize>,
@@ -146,7 +168,7 @@ fn known(
     Ok(changed > 0)
 }
 
-fn asking(what: &str, error: rusqlite::Error) -> Error {
+pub(super) fn asking(what: &str, error: rusqlite::Error) -> Error {
     Error::with(Kind::Unavailable, format!("cannot look up {what}"), error)
 }
 
@@ -165,6 +187,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
         started_at_ms: row.get("started_at_ms")?,
         ended_at_ms: row.get("ended_at_ms")?,
         ended_reason: row.get("ended_reason")?,
+        paused_at_ms: row.get("paused_at_ms")?,
         counters: Counters {
             next_sequence: number("next_sequence")?,
             discontinuities: number("discontinuities")?,

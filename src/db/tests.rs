@@ -234,3 +234,88 @@ async fn reads_beyond_the_pool_wait_their_turn() {
         assert!(read.unwrap().is_some());
     }
 }
+
+#[tokio::test]
+async fn a_shown_stream_follows_every_write() {
+    let scratch = Scratch::new();
+    let db = scratch.open();
+    let uid = create(&db, 1).await;
+    let shown = async || db.stream_details(&uid).await.unwrap().unwrap();
+    let first = shown().await;
+    assert!(
+        std::sync::Arc::ptr_eq(&first, &shown().await),
+        "from memory"
+    );
+    db.mark_live(&uid, 5).await.unwrap();
+    assert_eq!(shown().await.started_at_ms, Some(5));
+    let saved = |next_sequence| Counters {
+        next_sequence,
+        ..Counters::default()
+    };
+    db.save_counters(&uid, saved(1)).await.unwrap();
+    let with_media = shown().await;
+    assert!(with_media.has_media);
+    db.save_counters(&uid, saved(2)).await.unwrap();
+    assert!(
+        std::sync::Arc::ptr_eq(&with_media, &shown().await),
+        "counters are not shown"
+    );
+    db.finish_stream(&uid, "stopped", 9).await.unwrap();
+    assert_eq!(shown().await.status, Status::Finished);
+}
+
+#[tokio::test]
+async fn a_shown_stream_follows_other_processes() {
+    let scratch = Scratch::new();
+    let (server, command) = (scratch.open(), scratch.open());
+    let uid = create(&server, 1).await;
+    let shown = async || server.stream_details(&uid).await.unwrap().unwrap();
+    shown().await;
+    command.finish_stream(&uid, "stopped", 1).await.unwrap();
+    server.data_version().await.unwrap();
+    assert_eq!(shown().await.status, Status::Finished);
+}
+
+#[tokio::test]
+async fn reads_and_writes_together_never_leave_an_old_row() {
+    let scratch = Scratch::new();
+    let db = scratch.open();
+    let uid = create(&db, 1).await;
+    for round in 0..50 {
+        let edit = StreamEdit {
+            title: Some(round.to_string()),
+            ..StreamEdit::default()
+        };
+        let reads = async {
+            for _ in 0..4 {
+                db.stream_details(&uid).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(db.edit_stream(&uid, edit), reads);
+        let seen = db.stream_details(&uid).await.unwrap().unwrap();
+        assert_eq!(seen.title, written.unwrap().title);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_keeps_its_time_and_ends_with_the_stream() {
+    let scratch = Scratch::new();
+    let db = scratch.open();
+    let uid = create(&db, 1).await;
+    let paused_at_ms = async || db.stream(&uid).await.unwrap().unwrap().paused_at_ms;
+    assert!(!db.pause_stream(&uid, 5).await.unwrap(), "not live yet");
+    assert!(!db.resume_stream(&uid).await.unwrap());
+    db.mark_live(&uid, 1).await.unwrap();
+    assert!(db.pause_stream(&uid, 5).await.unwrap());
+    assert!(db.pause_stream(&uid, 9).await.unwrap());
+    assert_eq!(paused_at_ms().await, Some(5));
+    assert!(db.resume_stream(&uid).await.unwrap());
+    assert!(db.resume_stream(&uid).await.unwrap());
+    assert_eq!(paused_at_ms().await, None);
+    db.pause_stream(&uid, 7).await.unwrap();
+    db.finish_stream(&uid, "stopped", 8).await.unwrap();
+    assert_eq!(paused_at_ms().await, None);
+    assert!(!db.pause_stream(&uid, 9).await.unwrap());
+    let unknown = db.pause_stream(&StreamUid::random(), 1).await.unwrap_err();
+    assert_eq!(unknown.kind, Kind::NotFound);
+}

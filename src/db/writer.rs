@@ -5,6 +5,7 @@ use metrics::{counter, gauge};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::cache::{Cache, Touch};
 use crate::error::{Error, Kind, Result};
 
 /// Writes in one transaction, so that the first of them is not kept waiting by the last.
@@ -24,6 +25,8 @@ pub(super) enum Request {
 pub(super) trait Write: Send {
     /// Does the work; an error undoes this write alone.
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    /// What it made stale, once it ran.
+    fn touched(&self) -> &Touch;
     /// Answers whoever waits. `outcome` is how the transaction ended.
     fn answer(self: Box<Self>, outcome: Result<(), String>);
 }
@@ -31,6 +34,7 @@ pub(super) trait Write: Send {
 struct Pending<T, F> {
     work: Option<F>,
     result: Option<Result<T>>,
+    touched: Touch,
     reply: oneshot::Sender<Result<T>>,
 }
 
@@ -38,18 +42,19 @@ struct Pending<T, F> {
 pub(super) fn write<T, F>(work: F) -> (Request, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    F: FnOnce(&Connection) -> Result<(T, Touch)> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
     let pending = Pending {
         work: Some(work),
         result: None,
+        touched: Touch::Nothing,
         reply,
     };
     (Request::Write(Box::new(pending)), answer)
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Write for Pending<T, F> {
+impl<T: Send, F: FnOnce(&Connection) -> Result<(T, Touch)> + Send> Write for Pending<T, F> {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let Some(work) = self.work.take() else {
             return Ok(());
@@ -57,11 +62,18 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Write for Pending<T, F
         connection.execute_batch("SAVEPOINT one_write")?;
         let result = work(connection);
         let undo = result.is_err();
-        self.result = Some(result);
+        self.result = Some(result.map(|(value, touched)| {
+            self.touched = touched;
+            value
+        }));
         if undo {
             connection.execute_batch("ROLLBACK TO one_write")?;
         }
         connection.execute_batch("RELEASE one_write")
+    }
+
+    fn touched(&self) -> &Touch {
+        &self.touched
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), String>) {
@@ -78,15 +90,22 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Write for Pending<T, F
 }
 
 /// Runs until it is told to close or every handle is gone.
-pub(super) fn run(connection: Connection, mut requests: mpsc::Receiver<Request>) {
+pub(super) fn run(connection: Connection, cache: &Cache, mut requests: mpsc::Receiver<Request>) {
     let mut closed = None;
+    let mut version = data_version(&connection).ok();
     while let Some(first) = requests.blocking_recv() {
         let mut writes = Vec::new();
         for request in gather(first, &mut requests) {
             match request {
                 Request::Write(write) => writes.push(write),
                 Request::DataVersion(reply) => {
-                    let _ = reply.send(data_version(&connection));
+                    let now = data_version(&connection);
+                    if now.as_ref().ok() != version.as_ref() {
+                        // Another process wrote: it does not say what.
+                        cache.forget(&Touch::Streams);
+                        version = now.as_ref().ok().copied();
+                    }
+                    let _ = reply.send(now);
                 }
                 // Requests that were queued before the close are still taken out and answered.
                 Request::Close(reply) => {
@@ -96,7 +115,7 @@ pub(super) fn run(connection: Connection, mut requests: mpsc::Receiver<Request>)
             }
         }
         gauge!("cauce_db_queue").set(requests.len() as f64);
-        commit(&connection, writes);
+        commit(&connection, cache, writes);
     }
     if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "the database did not close cleanly");
@@ -119,7 +138,7 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request
 }
 
 /// Runs `writes` in one transaction and answers each.
-fn commit(connection: &Connection, mut writes: Vec<Box<dyn Write>>) {
+fn commit(connection: &Connection, cache: &Cache, mut writes: Vec<Box<dyn Write>>) {
     if writes.is_empty() {
         return;
     }
@@ -131,6 +150,9 @@ fn commit(connection: &Connection, mut writes: Vec<Box<dyn Write>>) {
     counter!("cauce_db_commits_total", "ok" => outcome.is_ok().to_string()).increment(1);
     counter!("cauce_db_writes_total").increment(writes.len() as u64);
     let outcome = outcome.map_err(|error| error.to_string());
+    for write in &writes {
+        cache.forget(write.touched());
+    }
     for write in writes {
         write.answer(outcome.clone());
     }
@@ -182,6 +204,7 @@ mod tests {
         write(move |connection: &Connection| {
             connection
                 .execute("INSERT INTO t VALUES (?1)", [x])
+                .map(|rows| (rows, Touch::Nothing))
                 .map_err(|error| Error::with(Kind::Conflict, "insert", error))
         })
     }
@@ -211,9 +234,13 @@ mod tests {
         let (first, mut first_answer) = insert(1);
         let (second, mut second_answer) = write(move |connection: &Connection| {
             connection.execute("INSERT INTO t VALUES (2)", []).unwrap();
-            Ok(rows(&reader))
+            Ok((rows(&reader), Touch::Nothing))
         });
-        commit(&connection, vec![unpack(first), unpack(second)]);
+        commit(
+            &connection,
+            &Cache::default(),
+            vec![unpack(first), unpack(second)],
+        );
         assert_eq!(first_answer.try_recv().unwrap().unwrap(), 1);
         // Another connection saw neither while the batch ran.
         assert_eq!(second_answer.try_recv().unwrap().unwrap(), 0);
@@ -224,7 +251,11 @@ mod tests {
     fn a_failing_write_fails_alone() {
         let (_directory, connection, _reader) = database();
         let (requests, answers): (Vec<_>, Vec<_>) = [1, 1, 2].into_iter().map(insert).unzip();
-        commit(&connection, requests.into_iter().map(unpack).collect());
+        commit(
+            &connection,
+            &Cache::default(),
+            requests.into_iter().map(unpack).collect(),
+        );
         let kinds: Vec<_> = answers
             .into_iter()
             .map(|mut answer| answer.try_recv().unwrap().map_err(|error| error.kind))
@@ -240,11 +271,12 @@ mod tests {
         // What the engine does by itself when the disk is full.
         let (second, mut second_answer) = write(|connection: &Connection| {
             connection.execute_batch("ROLLBACK").unwrap();
-            Err::<(), _>(Error::new(Kind::Unavailable, "disk full"))
+            Err::<((), Touch), _>(Error::new(Kind::Unavailable, "disk full"))
         });
         let (third, mut third_answer) = insert(3);
         commit(
             &connection,
+            &Cache::default(),
             vec![unpack(first), unpack(second), unpack(third)],
         );
         assert_eq!(
@@ -256,7 +288,7 @@ mod tests {
         assert!(third_answer.try_recv().unwrap().is_err());
         assert_eq!(rows(&connection), 0);
         let (next, mut answer) = insert(4);
-        commit(&connection, vec![unpack(next)]);
+        commit(&connection, &Cache::default(), vec![unpack(next)]);
         assert_eq!(answer.try_recv().unwrap().unwrap(), 1);
     }
 }

@@ -5,6 +5,8 @@ use std::{io::Write, sync::OnceLock};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
+use super::docs;
+
 /// One embedded file.
 #[derive(Debug)]
 pub struct Asset {
@@ -40,13 +42,50 @@ macro_rules! asset {
 pub static HOME: Asset = asset!("home.html");
 /// `/watch/{uid}`
 pub static WATCH: Asset = asset!("watch.html");
+/// `/studio`
+pub static STUDIO: Asset = asset!("studio.html");
+/// `/studio/{uid}/voice`
+pub static VOICE: Asset = asset!("voice.html");
+/// `/embed/{uid}`
+pub static EMBED: Asset = asset!("embed.html");
+/// `/docs`
+static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 6] = [
+static FILES: [Asset; 35] = [
+    asset!("account.js"),
+    asset!("api.js"),
+    asset!("chat.js"),
+    asset!("controls.js"),
+    asset!("docs.css"),
+    asset!("docs.js"),
+    asset!("dom.js"),
+    asset!("embed.js"),
+    asset!("health.js"),
     asset!("home.js"),
-    asset!("watch.js"),
-    asset!("style.css"),
+    asset!("i18n.js"),
     asset!("icon.svg"),
-    asset!("vendor/hls.js/hls.light.min.mjs"),
+    asset!("mesh.js"),
+    asset!("moderators.js"),
+    asset!("people.js"),
+    asset!("player.css"),
+    asset!("player.js"),
+    asset!("questions.js"),
+    asset!("recordings.js"),
+    asset!("room.css"),
+    asset!("room.js"),
+    asset!("socket.js"),
+    asset!("stage.js"),
+    asset!("stream.js"),
+    asset!("studio-create.js"),
+    asset!("studio-desk.js"),
+    asset!("studio.css"),
+    asset!("studio.js"),
+    asset!("style.css"),
+    asset!("texts.js"),
+    asset!("voice-page.js"),
+    asset!("voice.js"),
+    asset!("watch.js"),
+    asset!("vendor/hls.js/hls.min.mjs"),
     asset!("vendor/hls.js/hls.worker.js"),
 ];
 
@@ -55,12 +94,26 @@ pub fn find(path: &str) -> Option<&'static Asset> {
     let path = match path {
         // Browsers ask for it by themselves.
         "favicon.ico" => "web/icon.svg",
+        "docs" => return Some(&DOCS),
+        "openapi.json" => return Some(docs::openapi()),
+        "asyncapi.json" => return Some(docs::asyncapi()),
         path => path,
     };
     FILES.iter().find(|asset| asset.path == path)
 }
 
 impl Asset {
+    /// A file that was made from another one.
+    pub fn made(path: &'static str, content: Vec<u8>) -> Self {
+        Self {
+            path,
+            // Once for each such file, and for as long as the process runs.
+            content: content.leak(),
+            etags: OnceLock::new(),
+            gzip: OnceLock::new(),
+        }
+    }
+
     /// By the file's name.
     pub fn content_type(&self) -> &'static str {
         match self.path.rsplit_once('.').map(|(_, end)| end) {
@@ -68,6 +121,7 @@ impl Asset {
             Some("js" | "mjs") => "text/javascript; charset=utf-8",
             Some("css") => "text/css; charset=utf-8",
             Some("svg") => "image/svg+xml",
+            Some("json") => "application/json",
             _ => "application/octet-stream",
         }
     }
@@ -100,9 +154,15 @@ mod tests {
 
     use super::*;
 
+    static PAGES: [&Asset; 6] = [&HOME, &WATCH, &STUDIO, &VOICE, &EMBED, &DOCS];
+
     #[test]
     fn every_file_has_a_type_and_its_own_tag() {
-        let all: Vec<_> = FILES.iter().chain([&HOME, &WATCH]).collect();
+        let all: Vec<_> = FILES
+            .iter()
+            .chain(PAGES)
+            .chain([docs::openapi(), docs::asyncapi()])
+            .collect();
         let tags: HashSet<_> = all.iter().map(|asset| asset.etag(false)).collect();
         assert_eq!(tags.len(), all.len());
         for asset in &all {
@@ -120,7 +180,7 @@ mod tests {
     /// A browser refuses inline code under the pages' policy.
     #[test]
     fn pages_carry_no_inline_code_or_style() {
-        for page in [&HOME, &WATCH] {
+        for page in PAGES {
             let text = std::str::from_utf8(page.content).unwrap();
             for inline in ["<style", " style=", " onclick=", " onload=", " onsubmit="] {
                 assert!(!text.contains(inline), "{inline}");
@@ -131,9 +191,23 @@ mod tests {
         }
     }
 
+    /// Modules import by address, which no build step checks.
+    #[test]
+    fn what_modules_import_exists() {
+        for asset in FILES.iter().filter(|asset| !asset.path.contains("vendor")) {
+            let text = std::str::from_utf8(asset.content).unwrap();
+            for rest in text.split("from \"").skip(1) {
+                let file = rest.split('"').next().unwrap();
+                let path = file.replacen("./", "web/", 1);
+                let path = path.trim_start_matches('/');
+                assert!(find(path).is_some(), "{} imports {file}", asset.path);
+            }
+        }
+    }
+
     #[test]
     fn what_pages_name_exists() {
-        for page in [&HOME, &WATCH] {
+        for page in PAGES {
             let text = std::str::from_utf8(page.content).unwrap();
             for rest in text.split("\"/web/").skip(1) {
                 let file = rest.split('"').next().unwrap();

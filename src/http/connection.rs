@@ -19,6 +19,7 @@ use super::{
     Server,
     activity::{Activity, Patience},
     body::Body,
+    listener::Seat,
     meter,
     socket::Socket,
 };
@@ -36,6 +37,7 @@ pub async fn serve<S>(
     stream: S,
     peer: SocketAddr,
     server: Arc<Server>,
+    seat: Arc<Seat>,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -49,10 +51,13 @@ pub async fn serve<S>(
     let socket = TokioIo::new(Socket::new(stream, activity.clone()));
     let service = {
         let (server, activity) = (server.clone(), activity.clone());
-        service_fn(move |request| answer(server.clone(), activity.clone(), peer, request))
+        service_fn(move |request| {
+            let seat = seat.clone();
+            answer(server.clone(), activity.clone(), peer, seat, request)
+        })
     };
     let builder = builder(limits.http_header_bytes);
-    let connection = builder.serve_connection(socket, service);
+    let connection = builder.serve_connection_with_upgrades(socket, service);
     tokio::pin!(connection);
     let look = sleep_until(Instant::now());
     tokio::pin!(look);
@@ -86,10 +91,11 @@ async fn answer(
     server: Arc<Server>,
     activity: Arc<Activity>,
     peer: SocketAddr,
+    seat: Arc<Seat>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let mut ticket = activity.begin(request.version() == hyper::Version::HTTP_2);
-    let answer = server.answer(peer, &request).await;
+    let answer = server.answer(peer, &seat, request).await;
     ticket.progress();
     let sent = server.meter.bytes();
     Ok(answer.map(|body| body.track(ticket, sent)))

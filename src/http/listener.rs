@@ -80,8 +80,7 @@ async fn seated(
     seat: Seat,
 ) {
     socket::configure(&stream);
-    connection::serve(stream, peer, server, stop).await;
-    drop(seat);
+    connection::serve(stream, peer, server, Arc::new(seat), stop).await;
 }
 
 /// An accept that failed: the client's own doing is no reason to wait. The first failure of a row is
@@ -121,8 +120,8 @@ struct Taken {
     by: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place, given back when dropped.
-struct Seat {
+/// A connection's place, given back when dropped: also by the WebSocket that it became.
+pub struct Seat {
     seats: Arc<Seats>,
     owner: Option<IpAddr>,
 }

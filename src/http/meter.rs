@@ -23,12 +23,16 @@ pub enum Label {
     Page,
     /// A file built into the program.
     Asset,
-    /// None of these.
+    /// A call of the REST API, or a path that names nothing.
+    Api,
+    /// A WebSocket's handshake.
+    Socket,
+    /// A method that a page, file or probe has not.
     Unknown,
 }
 
 impl Label {
-    const COUNT: usize = 8;
+    const COUNT: usize = 10;
 
     /// The label's text.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +44,8 @@ impl Label {
             Self::Probe => "probe",
             Self::Page => "page",
             Self::Asset => "asset",
+            Self::Api => "api",
+            Self::Socket => "socket",
             Self::Unknown => "unknown",
         }
     }
@@ -54,16 +60,23 @@ impl Label {
 }
 
 /// The statuses that are answered; another would be counted as the last.
-const STATUSES: [(u16, &str); 11] = [
+const STATUSES: [(u16, &str); 18] = [
     (200, "200"),
+    (201, "201"),
     (204, "204"),
     (206, "206"),
     (304, "304"),
     (400, "400"),
+    (401, "401"),
     (403, "403"),
     (404, "404"),
     (405, "405"),
+    (408, "408"),
+    (409, "409"),
+    (413, "413"),
+    (415, "415"),
     (416, "416"),
+    (429, "429"),
     (503, "503"),
     (500, "500"),
 ];

@@ -1,6 +1,6 @@
 //! HTTP: what is answered to whom. Around it: the accept loop (`listener`), one connection
 //! (`connection`, `socket`, `activity`), paths (`route`), answers (`delivery`, `reply`, `probe`,
-//! `body`). It does not know how segments are made.
+//! `body`), the API's document (`docs`), the way to the REST API (`rest`). It does not know how segments are made.
 
 mod activity;
 mod assets;
@@ -9,12 +9,15 @@ mod client;
 mod conditional;
 mod connection;
 mod delivery;
+mod docs;
 mod listener;
 mod meter;
 mod probe;
 mod reply;
+mod rest;
 pub mod route;
 mod socket;
+mod upgrade;
 
 use std::{
     net::SocketAddr,
@@ -22,18 +25,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Method, Request, StatusCode, header};
+use bytes::Bytes;
+use hyper::{
+    Method, Request, StatusCode, body::Body as HttpBody, header, http::request::Parts,
+    upgrade::OnUpgrade,
+};
 use tokio::{net::TcpListener, sync::watch};
 use tracing::{debug, info, warn};
 
 use self::{
     body::Body,
+    listener::Seat,
     meter::{Label, Meter},
     reply::Answer,
     route::{Route, RouteError},
 };
 use crate::{
+    api::Api,
     config::Config,
+    event::Urls,
+    hub::Hub,
     live::{Live, Missing},
     name::Rendition,
 };
@@ -50,6 +61,12 @@ pub struct State {
     pub config: Arc<Config>,
     /// What viewers read.
     pub live: Live,
+    /// The REST calls.
+    pub api: Api,
+    /// The rooms.
+    pub hub: Hub,
+    /// Public URLs for clients that name no host.
+    pub urls: Urls,
     /// Renders `/metrics`.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// `Some(reason)` = `/readyz` answers 503.
@@ -68,6 +85,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Answers that have no body, nor a length (RFC 9110 8.6).
+const BODILESS: [StatusCode; 3] = [
+    StatusCode::SWITCHING_PROTOCOLS,
+    StatusCode::NO_CONTENT,
+    StatusCode::NOT_MODIFIED,
+];
+
 /// The state with its counters.
 struct Server {
     state: Arc<State>,
@@ -75,14 +99,28 @@ struct Server {
 }
 
 impl Server {
-    /// Answers one request; the request's body, which nothing here takes, is not read.
-    async fn answer<B>(&self, peer: SocketAddr, request: &Request<B>) -> Answer {
+    /// Answers one request; only REST calls read its body.
+    async fn answer<B>(&self, peer: SocketAddr, seat: &Arc<Seat>, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let began = Instant::now();
-        let path = request.uri().path();
-        let (label, mut answer) = match route::parse(request.method(), path) {
-            Ok(route) => (label(&route), self.dispatch(peer, request, route).await),
+        let (mut request, body) = request.into_parts();
+        let upgrade = request.extensions.remove::<OnUpgrade>();
+        let path = request.uri.path();
+        let (label, mut answer) = match route::parse(&request.method, path) {
+            Ok(Route::Socket(uid)) => {
+                let connection = (upgrade, seat.clone());
+                let answer = upgrade::answer(&self.state, peer, &request, uid, connection).await;
+                (Label::Socket, answer)
+            }
+            Ok(route) => (label(&route), self.dispatch(peer, &request, route).await),
             Err(error) if route::is_live(path) => (Label::Live, delivery::refused(error)),
-            Err(error) => (Label::Unknown, refused(error)),
+            Err(error @ RouteError::MethodNotAllowed { .. }) => (Label::Unknown, refused(error)),
+            Err(RouteError::NotFound | RouteError::BadRequest) => {
+                let answer = rest::answer(&self.state, peer, &request, body).await;
+                (Label::Api, answer)
+            }
         };
         if label.is_live() {
             delivery::share(&mut answer);
@@ -90,20 +128,21 @@ impl Server {
             let id = client::request_id();
             reply::set_text(&mut answer, REQUEST_ID, &id);
         }
-        finish(request.method(), &mut answer);
+        finish(&request.method, &mut answer);
         self.meter.answered(label, answer.status());
-        self.log(label, peer, request, &answer, began.elapsed());
+        self.log(label, peer, &request, &answer, began.elapsed());
         answer
     }
 
-    async fn dispatch<B>(&self, peer: SocketAddr, request: &Request<B>, route: Route) -> Answer {
+    async fn dispatch(&self, peer: SocketAddr, request: &Parts, route: Route) -> Answer {
         let State {
             config,
             live,
             metrics,
             not_ready,
+            ..
         } = &*self.state;
-        let headers = request.headers();
+        let headers = &request.headers;
         match route {
             Route::Multivariant(uid) => match live.snapshot(&uid) {
                 Some(snapshot) => {
@@ -114,6 +153,8 @@ impl Server {
             },
             Route::Media(uid, rendition) => match live.snapshot(&uid) {
                 Some(snapshot) if rendition == Rendition::source() => {
+                    let proxies = &config.http.trusted_proxies;
+                    snapshot.seen_by(client::address(peer.ip(), headers, proxies));
                     delivery::playlist(headers, &snapshot.media, snapshot.target_duration_s)
                 }
                 _ => delivery::missing(Missing::NotFound),
@@ -122,7 +163,7 @@ impl Server {
                 delivery::missing(Missing::NotFound)
             }
             Route::Segment(uid, _, name) => match live.segment(&uid, &name).await {
-                Ok(served) => delivery::segment(request.method(), headers, &served),
+                Ok(served) => delivery::segment(&request.method, headers, &served),
                 Err(missing) => delivery::missing(missing),
             },
             Route::Thumbnail(uid) => match live.thumbnail(&uid).await {
@@ -141,17 +182,22 @@ impl Server {
             }
             Route::Home => reply::file(&assets::HOME, headers),
             Route::Watch(_) => reply::file(&assets::WATCH, headers),
+            Route::Studio => reply::file(&assets::STUDIO, headers),
+            Route::StudioVoice(_) => reply::file(&assets::VOICE, headers),
+            Route::Embed(_) => reply::frameable(&assets::EMBED, headers),
             Route::Asset(asset) => reply::file(asset, headers),
+            // Answered before, with its connection.
+            Route::Socket(_) => refused(RouteError::NotFound),
         }
     }
 
-    /// The access log. By default it shows failures, slow answers and pages: not each segment, and
-    /// not what a balancer asks each second.
-    fn log<B>(
+    /// The access log. By default it shows failures, slow answers, pages and calls that change
+    /// something: not each segment, and not what programs ask each second. Query strings are left out: they can hold secrets.
+    fn log(
         &self,
         label: Label,
         peer: SocketAddr,
-        request: &Request<B>,
+        request: &Parts,
         answer: &Answer,
         took: Duration,
     ) {
@@ -162,11 +208,11 @@ impl Server {
                 $level!(
                     client = %client::address(
                         peer.ip(),
-                        request.headers(),
+                        &request.headers,
                         &self.state.config.http.trusted_proxies,
                     ),
-                    method = %request.method(),
-                    path = request.uri().path(),
+                    method = %request.method,
+                    path = request.uri.path(),
                     status = status.as_u16(),
                     took_ms = took.as_millis() as u64,
                     route = label.as_str(),
@@ -175,9 +221,11 @@ impl Server {
                 )
             };
         }
+        // What programs poll is no news.
+        let polled = label == Label::Api && request.method == Method::GET && status.is_success();
         if failed || took >= SLOW {
             line!(warn);
-        } else if matches!(label, Label::Page | Label::Unknown) {
+        } else if matches!(label, Label::Page | Label::Api | Label::Unknown) && !polled {
             line!(info);
         } else {
             line!(debug);
@@ -193,8 +241,11 @@ fn label(route: &Route) -> Label {
         Route::Thumbnail(_) => Label::Thumbnail,
         Route::Preflight => Label::Live,
         Route::Health | Route::Ready | Route::Version | Route::Metrics => Label::Probe,
-        Route::Home | Route::Watch(_) => Label::Page,
+        Route::Home | Route::Watch(_) | Route::Studio | Route::StudioVoice(_) | Route::Embed(_) => {
+            Label::Page
+        }
         Route::Asset(_) => Label::Asset,
+        Route::Socket(_) => Label::Socket,
     }
 }
 
@@ -210,7 +261,7 @@ fn refused(error: RouteError) -> Answer {
 
 /// Says the length, and keeps only it for HEAD (RFC 9110 9.3.2). A 204 or 304 has none.
 fn finish(method: &Method, answer: &mut Answer) {
-    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status());
+    let bodiless = BODILESS.contains(&answer.status());
     if !bodiless {
         let len = answer.body().len();
         answer

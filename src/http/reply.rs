@@ -20,6 +20,13 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'none'; frame-ancestors 'self'",
 );
 
+/// The same for the page that other sites show in a frame.
+const EMBED_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     media-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors *",
+);
+
 /// Sets a header that has a constant value.
 pub fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
     answer
@@ -68,6 +75,15 @@ pub fn refusal(error: RouteError) -> (StatusCode, &'static str, &'static str) {
             "bad_request",
         ),
     }
+}
+
+/// A page that any site may show in a frame.
+pub fn frameable(asset: &'static Asset, request: &HeaderMap) -> Answer {
+    let mut answer = file(asset, request);
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, EMBED_POLICY);
+    answer
 }
 
 /// Text for Prometheus.
@@ -124,6 +140,18 @@ mod tests {
         assert_eq!(answer.headers()["content-type"], "application/json");
         assert_eq!(answer.headers()["cache-control"], "no-store");
         assert!(!answer.body().is_empty());
+    }
+
+    #[test]
+    fn only_the_embedded_player_may_be_framed_elsewhere() {
+        let policy = |answer: &Answer| {
+            let policy = &answer.headers()["content-security-policy"];
+            policy.to_str().unwrap().to_owned()
+        };
+        let embed = policy(&frameable(&assets::EMBED, &HeaderMap::new()));
+        let page = policy(&file(&assets::WATCH, &HeaderMap::new()));
+        assert!(embed.ends_with("frame-ancestors *"), "{embed}");
+        assert_eq!(embed.replace('*', "'self'"), page);
     }
 
     #[test]

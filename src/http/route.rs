@@ -39,6 +39,14 @@ pub enum Route {
     Home,
     /// `/watch/{uid}`
     Watch(StreamUid),
+    /// `/studio`
+    Studio,
+    /// `/studio/{uid}/voice`
+    StudioVoice(StreamUid),
+    /// `/embed/{uid}`
+    Embed(StreamUid),
+    /// `/ws/streams/{uid}/`
+    Socket(StreamUid),
     /// `/web/...`, `/favicon.ico`
     Asset(&'static Asset),
 }
@@ -111,6 +119,14 @@ fn locate(path: &str) -> Result<Route, RouteError> {
         [Some("version"), None, ..] => Ok(Route::Version),
         [Some("metrics"), None, ..] => Ok(Route::Metrics),
         [Some("watch"), Some(uid), None, _] => Ok(Route::Watch(name(StreamUid::parse(uid))?)),
+        [Some("studio"), None, ..] => Ok(Route::Studio),
+        [Some("studio"), Some(uid), Some("voice"), None] => {
+            Ok(Route::StudioVoice(name(StreamUid::parse(uid))?))
+        }
+        [Some("embed"), Some(uid), None, _] => Ok(Route::Embed(name(StreamUid::parse(uid))?)),
+        [Some("ws"), Some("streams"), Some(uid), None] => {
+            Ok(Route::Socket(name(StreamUid::parse(uid))?))
+        }
         [Some("live"), Some(uid), Some("index.m3u8"), None] => {
             Ok(Route::Multivariant(name(StreamUid::parse(uid))?))
         }
@@ -215,6 +231,9 @@ mod tests {
                 Route::Thumbnail(uid()),
             ),
             (format!("/watch/{UID}"), Route::Watch(uid())),
+            ("/studio".into(), Route::Studio),
+            (format!("/studio/{UID}/voice"), Route::StudioVoice(uid())),
+            (format!("/embed/{UID}"), Route::Embed(uid())),
             ("/".into(), Route::Home),
             ("/healthz".into(), Route::Health),
             ("/readyz".into(), Route::Ready),
@@ -226,7 +245,7 @@ mod tests {
         }
         assert!(matches!(get("/web/watch.js"), Ok(Route::Asset(_))));
         assert!(matches!(
-            get("/web/vendor/hls.js/hls.light.min.mjs"),
+            get("/web/vendor/hls.js/hls.min.mjs"),
             Ok(Route::Asset(_))
         ));
     }

@@ -7,17 +7,20 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use segmenter::Segment;
+use segmenter::{Segment, segment::Tracks};
 
-use super::snapshot::bps;
+use super::{Ingest, snapshot::bps};
 use crate::name::StreamUid;
 
 /// The newest segment of each session.
 #[derive(Debug, Default)]
 pub(super) struct Gauges(Mutex<BTreeMap<StreamUid, Newest>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Newest {
+    tracks: Tracks,
+    /// Jumps of the encoder's times in this session.
+    gaps: u64,
     bitrate_bps: u64,
     fps: f64,
     /// Without a keyframe there is no interval to tell.
@@ -25,18 +28,49 @@ struct Newest {
 }
 
 impl Gauges {
-    pub(super) fn set(&self, stream: &StreamUid, segment: &Segment) {
+    pub(super) fn set(&self, stream: &StreamUid, segment: &Segment, tracks: &Tracks) {
         let seconds = segment.duration_90k as f64 / 90_000.0;
-        let newest = Newest {
+        let newest = |gaps| Newest {
+            tracks: tracks.clone(),
+            gaps,
             bitrate_bps: bps(segment.len as u64, segment.duration_90k),
             fps: f64::from(segment.pictures) / seconds,
             keyframe_s: (segment.keyframes > 0).then(|| seconds / f64::from(segment.keyframes)),
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(stream) {
-            Some(known) => *known = newest,
-            None => drop(all.insert(stream.clone(), newest)),
+            Some(known) => *known = newest(known.gaps),
+            None => drop(all.insert(stream.clone(), newest(0))),
         }
+    }
+
+    /// The encoder's times jumped.
+    pub(super) fn jumped(&self, stream: &StreamUid) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(stream) {
+            known.gaps += 1;
+        }
+    }
+
+    /// What one encoder sends.
+    pub(super) fn ingest(&self, stream: &StreamUid) -> Option<Ingest> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = all.get(stream)?;
+        let video = newest.tracks.video.as_ref();
+        Some(Ingest {
+            bitrate_bps: newest.bitrate_bps,
+            fps: newest.fps,
+            keyframe_s: newest.keyframe_s,
+            width: video.map(|video| video.width),
+            height: video.map(|video| video.height),
+            video_codec: video.map(|video| video.codec.clone()),
+            audio_codec: newest
+                .tracks
+                .audio
+                .as_ref()
+                .map(|audio| audio.codec.clone()),
+            gaps: newest.gaps,
+        })
     }
 
     pub(super) fn remove(&self, stream: &StreamUid) {
@@ -99,7 +133,10 @@ mod tests {
             pictures: 60,
             keyframes: 2,
         };
-        gauges.set(&uid, &segment);
+        gauges.set(&uid, &segment, &Tracks::default());
+        gauges.jumped(&uid);
+        gauges.set(&uid, &segment, &Tracks::default());
+        assert_eq!(gauges.ingest(&uid).unwrap().gaps, 1);
         let text = gauges.render();
         for line in [
             format!("cauce_ingest_bitrate_bps{{stream=\"{uid}\"}} 2000000\n"),

@@ -2,11 +2,10 @@
 //! of an ended stream. It does not know what segments contain.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use segmenter::{Resume, Segmenter};
 use tokio::sync::watch;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Config, OnSecondPublisher},
-    db::Status,
+    db::{PublishFacts, Status},
     event::Change,
     name::{SessionId, StreamUid},
 };
@@ -50,7 +49,9 @@ impl Inner {
         let (inner, uid) = (Arc::clone(self), uid.clone());
         let claimed = tokio::spawn(async move {
             let stream = inner.stream_for(&uid).await?;
-            stream.admit(peer).await
+            let publisher = Arc::clone(&stream).admit(peer).await?;
+            stream.note_key().await;
+            Ok(publisher)
         });
         claimed.await.unwrap_or(Err(Refused::Unavailable))
     }
@@ -162,9 +163,12 @@ impl Inner {
             }
             seen = version;
             for stream in self.all() {
-                match self.common.db.stream(&stream.uid).await {
-                    Ok(Some(row)) if matches!(row.status, Status::Finished | Status::Cancel) => {
+                match self.common.db.publish_facts(&stream.uid).await {
+                    Ok(Some(now)) if matches!(now.status, Status::Finished | Status::Cancel) => {
                         stream.end_now("stopped").await;
+                    }
+                    Ok(Some(now)) if now.banned || stream.has_other_key(&now) => {
+                        self.evict(&stream.uid).await;
                     }
                     Ok(_) => {}
                     // Looked at again with the next change or second.
@@ -185,6 +189,23 @@ pub(super) async fn keep_swept(inner: Weak<Inner>) {
 }
 
 impl Stream {
+    /// Remembers what the stream's key is while this publisher begins, so that a change of it by
+    /// another process is seen. Whoever asked for the claim asks after it whether the key is still
+    /// good: between the two no change goes unnoticed.
+    async fn note_key(&self) {
+        let facts = self.common.db.publish_facts(&self.uid).await;
+        *self.claimed() = facts.ok().flatten();
+    }
+
+    /// Whether the stream has another key than when its last publisher began.
+    fn has_other_key(&self, now: &PublishFacts) -> bool {
+        self.claimed().is_some_and(|claimed| claimed.key != now.key)
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, Option<PublishFacts>> {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Grants the claim, putting out who has it.
     async fn admit(self: &Arc<Self>, peer: Peer) -> Result<Publisher, Refused> {
         let mut ingest = self.ingest.lock().await;
@@ -219,33 +240,17 @@ impl Stream {
     }
 
     fn begin(self: &Arc<Self>, ingest: &mut Ingest, peer: Peer) -> Publisher {
-        let config = &self.common.config;
         ingest.generation += 1;
+        ingest.absence += 1;
         let id = SessionId::random();
-        let counters = ingest.window.counters();
-        let resume = ingest.resume.take().or_else(|| {
-            // After a restart: numbers go on, the timeline starts afresh behind a DISCONTINUITY.
-            (counters.next_sequence > 0).then(|| Resume {
-                target_duration_s: counters.target_duration_s,
-                ..Resume::default()
-            })
-        });
-        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let segmenter = Segmenter::new(
-            segmenter::Config {
-                target_ms: millis(config.hls.target_duration),
-                max_segment_ms: millis(config.hls.max_segment),
-                segment_bytes: config.limits.segment_bytes,
-            },
-            resume,
-        );
         let (evict, evicted) = watch::channel(None);
         ingest.session = Some(Session {
             id: id.clone(),
-            segmenter,
             peer,
             evict,
         });
+        ingest.air.publish();
+        self.show(ingest);
         tracing::info!(stream = %self.uid, session = id.as_str(), connection = peer.connection,
             address = %peer.address, "publishing");
         self.common.tell(&self.uid, Change::Live);
@@ -254,19 +259,28 @@ impl Stream {
 
     /// The publisher of `generation` is gone.
     pub(super) async fn lost(self: &Arc<Self>, generation: u64) {
+        self.lose(generation, None).await;
+    }
+
+    /// Ends the session of `generation`, telling its publisher `reason`; the grace starts, unless
+    /// the stream is paused (media rule 24).
+    pub(super) async fn lose(self: &Arc<Self>, generation: u64, reason: Option<Refused>) {
         let mut ingest = self.ingest.lock().await;
         if ingest.generation != generation || ingest.session.is_none() {
             return;
         }
-        self.close(&mut ingest, None).await;
-        drop(ingest);
-        self.common.tell(&self.uid, Change::Reconnecting);
-        self.wait_for_return(generation, "publisher_lost");
+        self.close(&mut ingest, reason).await;
+        ingest.absence += 1;
+        self.show(&ingest);
+        if ingest.paused_at_ms.is_none() {
+            self.common.tell(&self.uid, Change::Reconnecting);
+            self.wait_for_return(&ingest, "publisher_lost");
+        }
     }
 
-    /// Ends the stream unless a publisher comes within `hls.reconnect_grace`.
-    pub(super) fn wait_for_return(self: &Arc<Self>, generation: u64, reason: &'static str) {
-        let stream = Arc::downgrade(self);
+    /// Ends the stream unless a publisher comes, or a pause, within `hls.reconnect_grace`.
+    pub(super) fn wait_for_return(self: &Arc<Self>, ingest: &Ingest, reason: &'static str) {
+        let (stream, absence) = (Arc::downgrade(self), ingest.absence);
         let grace = self.common.config.hls.reconnect_grace;
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
@@ -274,16 +288,22 @@ impl Stream {
                 return;
             };
             let mut ingest = stream.ingest.lock().await;
-            let waiting = ingest.generation == generation && ingest.session.is_none();
-            if !waiting || ingest.ended.is_some() || stream.common.is_draining() {
-                return;
+            if ingest.absence == absence {
+                stream.expire(&mut ingest, reason).await;
             }
-            let db = &stream.common.db;
-            if let Err(error) = db.finish_stream(&stream.uid, reason, now_ms()).await {
-                tracing::error!(stream = %stream.uid, %error, "the stream's end could not be saved");
-            }
-            stream.end(&mut ingest, reason).await;
         });
+    }
+
+    /// Ends the stream because time is over.
+    pub(super) async fn expire(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
+        if ingest.ended.is_some() || self.common.is_draining() {
+            return;
+        }
+        let db = &self.common.db;
+        if let Err(error) = db.finish_stream(&self.uid, reason, now_ms()).await {
+            tracing::error!(stream = %self.uid, %error, "the stream's end could not be saved");
+        }
+        self.end(ingest, reason).await;
     }
 
     /// Ends the stream here, in a task of its own.
@@ -299,9 +319,12 @@ impl Stream {
     }
 
     async fn end(self: &Arc<Self>, ingest: &mut Ingest, reason: &'static str) {
-        self.close(ingest, Some(Refused::Ended)).await;
+        self.go_off(ingest, Refused::Ended).await;
         ingest.generation += 1;
+        ingest.absence += 1;
+        ingest.paused_at_ms = None;
         ingest.ended = Some(self.common.now());
+        self.show(ingest);
         ingest.window.end();
         self.publish(ingest);
         tracing::info!(stream = %self.uid, reason, "stream finished");
@@ -311,7 +334,7 @@ impl Stream {
     async fn drain(self: Arc<Self>) {
         let counters = {
             let mut ingest = self.ingest.lock().await;
-            self.close(&mut ingest, Some(Refused::Restarting)).await;
+            self.go_off(&mut ingest, Refused::Restarting).await;
             ingest.window.counters()
         };
         self.archive.idle().await;

@@ -2,15 +2,21 @@
 //! RTMP or HTTP.
 
 mod archive;
+mod audience;
+mod cards;
 mod claim;
 mod gauges;
 mod layout;
 mod lifecycle;
+mod listing;
 mod memory;
 mod meters;
+mod onair;
 mod orphan;
+mod pause;
 mod publisher;
 mod reads;
+mod recording;
 mod recover;
 mod snapshot;
 mod stored;
@@ -23,7 +29,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
     time::SystemTime,
 };
@@ -45,6 +51,7 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 use archive::Health;
+use audience::Audience;
 use gauges::Gauges;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
@@ -101,12 +108,65 @@ pub enum Refused {
     /// `limits.live_streams`, memory or disk full.
     #[error("the server has no room for this stream now: {0}")]
     Full(String),
+    /// The owner changed the stream's key.
+    #[error("the stream key was changed")]
+    KeyChanged,
     /// Draining.
     #[error("the server is restarting: try again")]
     Restarting,
     /// Database or store failed.
     #[error("the server cannot take this stream now: try again")]
     Unavailable,
+}
+
+/// Why a stream can be neither paused nor resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PauseRefusal {
+    /// It has not begun, has ended, or never was.
+    #[error("this stream is not live")]
+    NotLive,
+    /// The database failed: nothing changed.
+    #[error("the server cannot do this now: try again")]
+    Unavailable,
+}
+
+/// A live stream at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamNow {
+    /// An encoder has the claim, also while paused.
+    pub publishing: bool,
+    /// The slate is shown until the owner resumes.
+    pub paused: bool,
+    /// When it was paused, milliseconds since 1970.
+    pub paused_at_ms: Option<i64>,
+    /// Not paused, and without a publisher: the grace runs.
+    pub reconnecting: bool,
+    /// There is a playlist.
+    pub playable: bool,
+    /// Client addresses that fetched the media playlist in the last two target durations: an
+    /// estimate, at most `limits.pollers`.
+    pub viewers: u64,
+}
+
+/// What an encoder sends now: of its newest segment, but for `gaps`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingest {
+    /// Bits a second.
+    pub bitrate_bps: u64,
+    /// Pictures a second.
+    pub fps: f64,
+    /// Mean time between keyframes; `None`: there was none.
+    pub keyframe_s: Option<f64>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// RFC 6381; `None`: no video.
+    pub video_codec: Option<String>,
+    /// RFC 6381; `None`: no audio.
+    pub audio_codec: Option<String>,
+    /// Jumps of its times in this session.
+    pub gaps: u64,
 }
 
 /// A rendered playlist, made once per version.
@@ -135,6 +195,14 @@ pub struct Snapshot {
     pub target_duration_s: u32,
     /// The playlist has its ENDLIST.
     pub ended: bool,
+    audience: Arc<Audience>,
+}
+
+impl Snapshot {
+    /// Counts `address` among the viewers: it fetched the media playlist. Takes no lock.
+    pub fn seen_by(&self, address: IpAddr) {
+        self.audience.seen(address);
+    }
 }
 
 /// A segment's or thumbnail's bytes as served.
@@ -220,6 +288,11 @@ impl Live {
         self.inner.common.gauges.render()
     }
 
+    /// What the encoder of `uid` sends now; `None` without one.
+    pub fn ingest(&self, uid: &StreamUid) -> Option<Ingest> {
+        self.inner.common.gauges.ingest(uid)
+    }
+
     /// Claims `uid` for a publisher (rule 26). The caller has checked the key.
     ///
     /// # Errors
@@ -279,6 +352,44 @@ impl Live {
     /// The database failed; the stream goes on.
     pub async fn stop(&self, uid: &StreamUid, reason: &'static str) -> Result<()> {
         self.inner.stop(uid, reason).await
+    }
+
+    /// Shows the slate instead of the publisher's media (media rules 20 to 24), until
+    /// [`Live::resume`], [`Live::stop`] or `slate.max_pause`. Pausing a paused stream changes
+    /// nothing. Kept over a restart.
+    ///
+    /// # Errors
+    /// [`PauseRefusal`].
+    pub async fn pause(&self, uid: &StreamUid) -> Result<(), PauseRefusal> {
+        self.inner.pause(uid).await
+    }
+
+    /// The publisher's media again, from its next IDR on; without a publisher the grace starts
+    /// now. Resuming a stream that is not paused changes nothing.
+    ///
+    /// # Errors
+    /// [`PauseRefusal`].
+    pub async fn resume(&self, uid: &StreamUid) -> Result<(), PauseRefusal> {
+        self.inner.resume(uid).await
+    }
+
+    /// What a stream does now; `None` unless it is live here. Waits for nothing.
+    pub fn view(&self, uid: &StreamUid) -> Option<StreamNow> {
+        self.inner.stream(uid)?.now()
+    }
+
+    /// Drops the publisher, whose key is not good any more; the grace starts.
+    pub async fn evict(&self, uid: &StreamUid) {
+        self.inner.evict(uid).await;
+    }
+
+    /// Deletes the stored segments and playlists of an ended stream; its thumbnail stays.
+    ///
+    /// # Errors
+    /// The store failed or did not answer in time: what is left goes with the next start, if the
+    /// database says that the stream is not recorded.
+    pub async fn delete_recording(&self, uid: &StreamUid) -> Result<()> {
+        self.inner.delete_recording(uid).await
     }
 
     /// Changes from now on.

@@ -41,17 +41,12 @@ impl Publisher {
     /// Terminal: tell the encoder and close.
     pub async fn push(&mut self, tag: &Tag) -> Result<(), Refused> {
         let mut ingest = self.stream.ingest.lock().await;
-        if ingest.generation != self.generation {
+        if ingest.generation != self.generation || ingest.session.is_none() {
             drop(ingest);
             return Err(self.reason());
         }
-        let Some(session) = &mut ingest.session else {
-            drop(ingest);
-            return Err(self.reason());
-        };
-        let pushed = session.segmenter.push(tag);
-        self.stream.collect(&mut ingest);
-        self.stream.list_pending(&mut ingest).await;
+        let pushed = ingest.air.push(tag, self.stream.common.now());
+        self.stream.air(&mut ingest).await;
         pushed.map_err(Refused::from)
     }
 

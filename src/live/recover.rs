@@ -143,7 +143,14 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
     inner
         .streams_mut()
         .insert(row.uid.clone(), Arc::clone(&stream));
-    stream.wait_for_return(0, "server_lost");
+    let mut ingest = stream.ingest.lock().await;
+    match row.paused_at_ms {
+        Some(at_ms) => stream.stay_paused(&mut ingest, at_ms),
+        None => {
+            stream.show(&ingest);
+            stream.wait_for_return(&ingest, "server_lost");
+        }
+    }
 }
 
 /// Appends the segments that were stored after the playlist was, if they follow it one by one.

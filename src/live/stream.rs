@@ -12,31 +12,33 @@ use std::{
 
 use bytes::Bytes;
 use segmenter::{
-    Idr, Notice, Output, Resume, Segment, Segmenter,
+    Idr, Segment,
     segment::{Tracks, VideoTrack},
 };
 use storage::Store;
 use tokio::{
-    sync::{Mutex, Semaphore, broadcast, oneshot, watch},
+    sync::{Mutex, Semaphore, broadcast, watch},
     time::Instant,
 };
 
 use super::{
-    Peer, Refused, Rendered, Served, Snapshot,
+    Peer, Refused, Rendered, Served, Snapshot, StreamNow,
     archive::{Archive, Fate, Health, Setup},
+    audience::Audience,
     claim::Takeovers,
     gauges::Gauges,
     layout,
+    listing::{Pending, keep_ticking},
     memory::{Id, Memory},
-    meters,
+    onair::OnAir,
     reads::Reads,
     snapshot::{self, Rates},
     thumbnail,
-    window::{Facts, Window},
+    window::Window,
 };
 use crate::{
-    config::{Backend, Config},
-    db::{Counters, Db},
+    config::Config,
+    db::{Counters, Db, PublishFacts},
     event::{Change, StreamEvent},
     name::{SegmentName, SessionId, StreamUid},
 };
@@ -96,18 +98,9 @@ pub(super) fn wall() -> Duration {
 /// One continuous publish.
 pub(super) struct Session {
     pub id: SessionId,
-    pub segmenter: Segmenter,
     pub peer: Peer,
     /// Puts the publisher out.
     pub evict: watch::Sender<Option<Refused>>,
-}
-
-/// A finished segment on its way to the list. It survives a push that is given up.
-struct Pending {
-    segment: Segment,
-    session: SessionId,
-    /// Once the archive has it.
-    stored: Option<oneshot::Receiver<()>>,
 }
 
 /// What the frame path changes, under one lock.
@@ -116,17 +109,23 @@ pub(super) struct Ingest {
     /// Counts claims: a publisher of an earlier one has been put out.
     pub generation: u64,
     pub session: Option<Session>,
-    pub resume: Option<Resume>,
+    pub air: OnAir,
     pub takeovers: Takeovers,
     pub rates: Rates,
     pub multivariant: Option<Rendered>,
+    /// Since when the owner wants the slate, milliseconds since 1970.
+    pub paused_at_ms: Option<i64>,
+    /// Counts claims, pauses and resumes: a wait for something that began earlier is over.
+    pub absence: u64,
     /// When it ended, since the process's origin.
     pub ended: Option<Duration>,
     pub retired: bool,
-    pending: VecDeque<Pending>,
-    tracks: Tracks,
-    counted_fps: Option<f64>,
-    independent: bool,
+    pub pending: VecDeque<Pending>,
+    /// Of the segments that are no publisher's.
+    pub slate: SessionId,
+    /// Segments were listed that viewers do not see yet.
+    pub unpublished: bool,
+    pub independent: bool,
     pictured: Option<Duration>,
 }
 
@@ -136,10 +135,20 @@ pub(super) struct Stream {
     pub record: bool,
     pub common: Arc<Common>,
     pub ingest: Mutex<Ingest>,
+    /// Held by a pause or resume from its write to the database to its effect, so that both happen
+    /// in one order and frames do not wait for the database.
+    pub turn: Mutex<()>,
     pub snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     pub thumbnail: RwLock<Option<Served>>,
+    /// What [`super::Live::view`] tells, `None` once it has ended.
+    pub state: RwLock<Option<StreamNow>>,
     pub archive: Archive,
-    counters: watch::Sender<Counters>,
+    /// What the last publisher's claim rested on.
+    pub claimed: std::sync::Mutex<Option<PublishFacts>>,
+    pub audience: Arc<Audience>,
+    pub counters: watch::Sender<Counters>,
+    /// When something is to be made or listed (`listing`).
+    pub due: watch::Sender<Option<Duration>>,
     picturing: AtomicBool,
 }
 
@@ -154,160 +163,47 @@ impl Stream {
         let (counters, saved) = watch::channel(window.counters());
         tokio::spawn(save_counters(common.db.clone(), uid.clone(), saved));
         let archive = Archive::start(setup(common, &uid));
-        Arc::new(Self {
+        let (due, ticks) = watch::channel(None);
+        let air = OnAir::new(segmenting(&common.config), window.counters());
+        let stream = Arc::new(Self {
             uid,
             record,
             common: Arc::clone(common),
             archive,
+            claimed: std::sync::Mutex::default(),
+            audience: Arc::new(Audience::new(common.config.limits.pollers)),
             counters,
+            due,
             snapshot: watch::Sender::new(None),
             thumbnail: RwLock::new(None),
+            state: RwLock::new(Some(StreamNow::default())),
             picturing: AtomicBool::new(false),
+            turn: Mutex::new(()),
             ingest: Mutex::new(Ingest {
                 window,
                 generation: 0,
                 session: None,
-                resume: None,
+                air,
                 takeovers: Takeovers::default(),
                 rates: Rates::default(),
                 multivariant: None,
+                paused_at_ms: None,
+                absence: 0,
                 ended: None,
                 retired: false,
                 pending: VecDeque::new(),
-                tracks: Tracks::default(),
-                counted_fps: None,
+                slate: SessionId::random(),
+                unpublished: false,
                 independent: true,
                 pictured: None,
             }),
-        })
+        });
+        tokio::spawn(keep_ticking(Arc::downgrade(&stream), common.origin, ticks));
+        stream
     }
 
     pub(super) fn id(&self, name: &SegmentName) -> Id {
         (self.uid.clone(), name.clone())
-    }
-
-    /// Takes what the session's segmenter has finished.
-    pub(super) fn collect(&self, ingest: &mut Ingest) {
-        let Some(session) = &mut ingest.session else {
-            return;
-        };
-        while let Some(output) = session.segmenter.poll() {
-            match output {
-                Output::Tracks(tracks) => {
-                    tracing::info!(stream = %self.uid, session = session.id.as_str(), "sends {tracks}");
-                    ingest.tracks = tracks;
-                    ingest.counted_fps = None;
-                }
-                Output::Segment(segment) => ingest.pending.push_back(Pending {
-                    segment,
-                    session: session.id.clone(),
-                    stored: None,
-                }),
-                Output::Notice(notice) => self.notice(&session.id, &notice),
-            }
-        }
-    }
-
-    fn notice(&self, session: &SessionId, notice: &Notice) {
-        let (stream, session) = (&self.uid, session.as_str());
-        match notice {
-            Notice::Dropped { reason } => {
-                meters::dropped_tag(reason);
-                tracing::debug!(%stream, session, reason, "media dropped");
-            }
-            Notice::Clamped { by_ms } => {
-                tracing::debug!(%stream, session, by_ms, "timestamp went back");
-            }
-            Notice::CutWithoutIdr { length_ms } => {
-                meters::cut_without_idr();
-                tracing::warn!(%stream, session, length_ms,
-                    "no keyframe came in time: set the encoder's keyframe interval to hls.target_duration or less");
-            }
-            Notice::Jump { by_ms } => {
-                tracing::warn!(%stream, session, by_ms, "timestamps jumped");
-            }
-            Notice::ParametersChanged | Notice::TrackAdded => {
-                tracing::info!(%stream, session, ?notice, "the encoder changed its output");
-            }
-        }
-    }
-
-    /// Lists what [`Stream::collect`] took, in order, each once the disk has it or
-    /// `storage.list_deadline` is over. Given up in between it goes on where it was.
-    pub(super) async fn list_pending(self: &Arc<Self>, ingest: &mut Ingest) {
-        while let Some(next) = ingest.pending.front_mut() {
-            let stored = next.stored.get_or_insert_with(|| {
-                self.keep(&ingest.window.next_name(&next.session), &next.segment)
-            });
-            let storage = &self.common.config.storage;
-            let deadline = storage.list_deadline;
-            // A bucket is too far away for live to wait for it.
-            let waits = storage.backend != Backend::S3;
-            if waits && !matches!(tokio::time::timeout(deadline, stored).await, Ok(Ok(()))) {
-                meters::unprotected();
-                tracing::debug!(stream = %self.uid, "segment listed before storage had it");
-            }
-            if let Some(next) = ingest.pending.pop_front() {
-                self.list(ingest, &next);
-            }
-        }
-    }
-
-    /// Makes a segment fetchable and queues it for the store.
-    fn keep(&self, name: &SegmentName, segment: &Segment) -> oneshot::Receiver<()> {
-        let body: Arc<[Bytes]> = segment.body.as_slice().into();
-        let modified = SystemTime::now();
-        let gone = {
-            let mut memory = self.common.memory_mut();
-            memory.admit(&self.id(name), Arc::clone(&body), modified)
-        };
-        self.archive.delete(layout::keys(&gone));
-        let key = layout::segment(&self.uid, name);
-        self.archive
-            .segment(name.clone(), key, body, layout::SEGMENT)
-    }
-
-    fn list(self: &Arc<Self>, ingest: &mut Ingest, next: &Pending) {
-        let segment = &next.segment;
-        let facts = Facts {
-            duration_90k: segment.duration_90k,
-            discontinuity: segment.discontinuity,
-            independent: segment.independent,
-            target_duration_s: segment.target_duration_s,
-        };
-        let name = ingest.window.next_name(&next.session);
-        let now = self.common.now();
-        let left = ingest.window.push(&next.session, facts, now, wall());
-        self.unlist(&left);
-        let bytes = segment.len as u64;
-        ingest
-            .rates
-            .add(bytes, segment.duration_90k, segment.target_duration_s);
-        ingest.independent &= segment.independent;
-        if ingest.counted_fps.is_none() {
-            ingest.counted_fps = snapshot::frame_rate(segment.pictures, segment.duration_90k);
-        }
-        self.publish(ingest);
-        self.counters.send_replace(ingest.window.counters());
-        meters::segment(bytes);
-        self.common.gauges.set(&self.uid, segment);
-        tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
-            discontinuity = segment.discontinuity, "segment listed");
-        self.picture(ingest, segment);
-    }
-
-    /// Notes that `left` are listed no more.
-    pub(super) fn unlist(&self, left: &[SegmentName]) {
-        let (gone, bytes) = {
-            let mut memory = self.common.memory_mut();
-            let gone: Vec<Id> = left
-                .iter()
-                .flat_map(|name| memory.unlisted(&self.id(name)))
-                .collect();
-            (gone, memory.bytes())
-        };
-        meters::memory(bytes);
-        self.archive.delete(layout::keys(&gone));
     }
 
     /// Renders what is listed and gives it to viewers and the store.
@@ -321,10 +217,11 @@ impl Stream {
         let meta = layout::playlist_meta(target_duration_s);
         let multivariant = match ingest.multivariant.take() {
             // After a restart, until the publisher is back and tells its tracks again.
-            Some(before) if ingest.tracks == Tracks::default() => before,
+            Some(before) if *ingest.air.tracks() == Tracks::default() => before,
             before => {
-                let (rates, fps) = (ingest.rates, ingest.counted_fps);
-                let text = snapshot::multivariant(&ingest.tracks, rates, fps, ingest.independent);
+                let (rates, fps) = (ingest.rates, ingest.air.counted_fps());
+                let tracks = ingest.air.tracks();
+                let text = snapshot::multivariant(tracks, rates, fps, ingest.independent);
                 match before.filter(|before| before.plain[..] == text[..]) {
                     Some(same) => same,
                     None => {
@@ -347,15 +244,16 @@ impl Stream {
             media,
             target_duration_s,
             ended: ingest.ended.is_some(),
+            audience: Arc::clone(&self.audience),
         })));
     }
 
     /// Starts making a thumbnail when one is due and none is being made.
-    fn picture(self: &Arc<Self>, ingest: &mut Ingest, segment: &Segment) {
+    pub(super) fn picture(self: &Arc<Self>, ingest: &mut Ingest, segment: &Segment) {
         let now = self.common.now();
         let interval = self.common.config.thumbnail_interval;
         let due = ingest.pictured.is_none_or(|then| now >= then + interval);
-        let audio_only = ingest.tracks.video.is_none() && ingest.pictured.is_none();
+        let audio_only = ingest.air.tracks().video.is_none() && ingest.pictured.is_none();
         if !due || (segment.idr.is_none() && !audio_only) {
             return;
         }
@@ -369,7 +267,7 @@ impl Stream {
         let idr = segment
             .idr
             .as_ref()
-            .filter(|_| !ingest.tracks.video.as_ref().is_some_and(too_big))
+            .filter(|_| !ingest.air.tracks().video.as_ref().is_some_and(too_big))
             .map(Idr::annex_b);
         let stream = Arc::clone(self);
         tokio::spawn(async move {
@@ -398,21 +296,35 @@ impl Stream {
     /// Closes the session, if any: its open segment is listed (media rule 8), and its publisher
     /// is told `reason`.
     pub(super) async fn close(self: &Arc<Self>, ingest: &mut Ingest, reason: Option<Refused>) {
-        let Some(session) = &mut ingest.session else {
+        if ingest.session.is_none() {
             return;
-        };
-        let resume = session.segmenter.finish();
-        self.collect(ingest);
-        self.list_pending(ingest).await;
-        if ingest.window.counters().next_sequence > 0 {
-            ingest.resume = Some(resume);
         }
+        ingest.air.lost();
+        self.air(ingest).await;
         if let Some(session) = ingest.session.take() {
             tracing::info!(stream = %self.uid, session = session.id.as_str(),
                 connection = session.peer.connection, reason = ?reason, "session over");
             session.evict.send_replace(reason);
         }
         self.common.gauges.remove(&self.uid);
+    }
+
+    /// Closes the session and takes the slate off: everything that waits is listed now.
+    pub(super) async fn go_off(self: &Arc<Self>, ingest: &mut Ingest, reason: Refused) {
+        self.close(ingest, Some(reason)).await;
+        ingest.air.end();
+        self.collect(ingest);
+        self.list_pending(ingest, Duration::MAX).await;
+    }
+}
+
+/// What segmenters of this server are told.
+fn segmenting(config: &Config) -> segmenter::Config {
+    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    segmenter::Config {
+        target_ms: millis(config.hls.target_duration),
+        max_segment_ms: millis(config.hls.max_segment),
+        segment_bytes: config.limits.segment_bytes,
     }
 }
 

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{auth::KeyHash, config::OnSecondPublisher, db::Status, event::Change};
 
+mod pausing;
+
 /// Pictures a second.
 const FPS: u32 = 10;
 /// Pictures from one IDR to the next: 2 s, the default target.

@@ -4,15 +4,24 @@
 // Test support code is all test code, also outside functions marked `#[test]`.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod accounts;
+mod channels;
 mod commands;
 mod hostile;
 mod http;
+mod hub;
 mod media;
 mod memory;
+mod openapi;
+mod pages;
+mod pause;
 mod play;
 mod process;
 mod publish;
 mod refusals;
+mod rest_hostile;
 mod s3;
+mod streams;
 mod support;
 mod tidy;
+mod voice;

@@ -10,6 +10,6 @@ trap 'rm -rf "$scratch"' EXIT
 
 (cd "$scratch" && npm pack --silent "hls.js@$version" && tar xf hls.js-*.tgz)
 mkdir -p hls.js
-cp "$scratch/package/dist/hls.light.min.mjs" "$scratch/package/dist/hls.worker.js" \
+cp "$scratch/package/dist/hls.min.mjs" "$scratch/package/dist/hls.worker.js" \
    "$scratch/package/LICENSE" hls.js/
 (cd hls.js && sha256sum --check SHA256SUMS)

@@ -110,7 +110,10 @@ impl Assembly {
     pub(crate) fn finish(&mut self) -> Resume {
         self.break_off();
         self.early.clear();
-        let end_90k = self.media_end_90k().max(self.audio_end_90k);
+        let end_90k = self
+            .media_end_90k()
+            .max(self.audio_end_90k)
+            .max(self.shown_until_90k);
         Resume {
             continuity: self.writer.continuity(),
             next_dts_90k: end_90k

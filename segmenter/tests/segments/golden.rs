@@ -41,7 +41,7 @@ fn check(name: &str) {
 }
 
 /// The tags of an FLV file (FLV 10.1 E.3).
-fn tags(flv: &[u8]) -> Vec<Tag> {
+pub fn tags(flv: &[u8]) -> Vec<Tag> {
     let mut tags = Vec::new();
     let mut rest = &flv[13..];
     while rest.len() > 15 {

@@ -9,5 +9,6 @@ mod golden;
 mod oracle;
 mod props;
 mod scenarios;
+mod slate;
 mod support;
 mod tracks;

@@ -51,6 +51,7 @@ pub async fn serve(
         Box::pin(async move {
             let uid = auth.authorize_publish(key.as_str()).await?;
             let publisher = live.claim(&uid, peer).await?;
+            auth.confirm_publish(key.as_str(), &uid).await?;
             Ok((uid, publisher))
         })
     });
@@ -74,6 +75,8 @@ impl From<PublishRefusal> for Refusal {
         let (status, reason) = match refusal {
             PublishRefusal::UnknownKey => (PublishStatus::Denied, "key"),
             PublishRefusal::Ended => (PublishStatus::Denied, "ended"),
+            PublishRefusal::Stopped => (PublishStatus::Denied, "stopped"),
+            PublishRefusal::Banned => (PublishStatus::Denied, "banned"),
             PublishRefusal::Unavailable => (PublishStatus::Rejected, "unavailable"),
         };
         let text = refusal.to_string();
@@ -94,6 +97,7 @@ impl From<Refused> for Refusal {
             Refused::Ended => (PublishStatus::Denied, "ended"),
             Refused::Media(_) => (PublishStatus::Rejected, "media"),
             Refused::Full(_) => (PublishStatus::Rejected, "full"),
+            Refused::KeyChanged => (PublishStatus::Rejected, "key_changed"),
             Refused::Restarting => (PublishStatus::Rejected, "restarting"),
             Refused::Unavailable => (PublishStatus::Rejected, "unavailable"),
         };

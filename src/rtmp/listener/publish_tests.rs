@@ -42,7 +42,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let auth = Auth::new(db, secret);
+        let auth = Auth::new(db, secret, &config);
         let task = tokio::spawn(serve(listener, config, auth, live.clone(), stopped));
         Self {
             address,

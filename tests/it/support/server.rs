@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use cauce::{app::App, config::Config};
+use cauce::{app::App, config::Config, live::Live};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -135,6 +135,12 @@ impl Server {
             runtime: Some(runtime),
             _dir: dir,
         }
+    }
+
+    /// Does something with the server's live streams.
+    pub fn live<T>(&self, act: impl AsyncFnOnce(&Live) -> T) -> T {
+        let (app, runtime) = (self.app.as_ref().unwrap(), self.runtime.as_ref().unwrap());
+        runtime.block_on(act(&app.live))
     }
 }
 

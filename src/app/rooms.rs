@@ -1,0 +1,204 @@
+//! What rooms are told of streams: how one is, and how healthy its encoder's stream is. It does not
+//! know who is in a room.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use crate::{
+    config::Config,
+    db::{Db, Status as Stage},
+    event::StreamEvent,
+    hub::{Health, Hub, Issue, Sources, Status},
+    live::{Ingest, Live},
+    name::StreamUid,
+    time::rfc3339,
+};
+
+/// Pictures a second below which motion is seen to jerk.
+const FPS_LOW: f64 = 15.0;
+/// Below it a picture of television's size falls apart.
+const BITRATE_LOW_BPS: u64 = 200_000;
+
+/// Answers the hub's questions.
+pub fn sources(config: &Arc<Config>, db: &Db, live: &Live) -> Sources {
+    let target_s = config.hls.target_duration.as_secs_f64();
+    let (asked, db, ingest) = (live.clone(), db.clone(), live.clone());
+    Sources {
+        status: Box::new(move |uid| {
+            let (live, db) = (asked.clone(), db.clone());
+            Box::pin(async move { status(&live, &db, uid).await })
+        }),
+        health: Box::new(move |uid| ingest.ingest(uid).map(|seen| health(seen, target_s))),
+    }
+}
+
+/// Tells rooms at once that their stream changed. Ends when `live` does.
+pub async fn follow(mut events: Receiver<StreamEvent>, hub: Hub) {
+    loop {
+        match events.recv().await {
+            Ok(event) => hub.refresh(&event.uid).await,
+            // Rooms read their stream again each second as well.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn status(live: &Live, db: &Db, uid: StreamUid) -> Option<Status> {
+    let row = db.stream_details(&uid).await.ok()??;
+    let now = live.view(&uid).unwrap_or_default();
+    let is_live = row.status == Stage::Live;
+    let playable = match row.status {
+        Stage::Live => now.playable,
+        Stage::Finished => row.record && row.has_media,
+        Stage::Pending | Stage::Cancel => false,
+    };
+    let reason = match (is_live, now.paused, now.reconnecting) {
+        (true, true, _) => Some("paused"),
+        (true, false, true) => Some("reconnecting"),
+        _ => None,
+    };
+    Some(Status {
+        status: row.status.as_str(),
+        is_paused: is_live && now.paused,
+        reason,
+        started_at: row.started_at_ms.map(rfc3339),
+        ended_at: row.ended_at_ms.map(rfc3339),
+        playable,
+        pictured: playable || row.has_media,
+        uid,
+    })
+}
+
+fn health(seen: Ingest, target_s: f64) -> Health {
+    let mut health = Health {
+        bitrate_kbps: Some(seen.bitrate_bps as f64 / 1000.0),
+        fps: Some(seen.fps),
+        keyframe_s: seen.keyframe_s,
+        width: seen.width,
+        height: seen.height,
+        video_codec: seen.video_codec,
+        audio_codec: seen.audio_codec,
+        gaps: seen.gaps,
+        issues: vec![],
+    };
+    health.issues = issues(&health, seen.bitrate_bps, target_s);
+    health
+}
+
+/// What is wrong, the worst first.
+fn issues(health: &Health, bitrate_bps: u64, target_s: f64) -> Vec<Issue> {
+    let mut found = vec![];
+    let mut add = |wrong: bool, code, severity, message: String, remedy| {
+        if wrong {
+            found.push(Issue {
+                code,
+                severity,
+                message,
+                remedy,
+            });
+        }
+    };
+    let video = health.video_codec.is_some();
+    add(
+        video && health.keyframe_s.is_none(),
+        "no_keyframes",
+        "error",
+        "The newest segment has no keyframe: viewers cannot start with it.".into(),
+        "Set the encoder's keyframe interval to 2 seconds.",
+    );
+    let keyframe_s = health.keyframe_s.unwrap_or(0.0);
+    add(
+        // A little more than the target is the encoder's rounding.
+        keyframe_s > target_s * 1.25,
+        "keyframes_rare",
+        "warning",
+        format!("A keyframe comes each {keyframe_s:.1} s, segments should last {target_s:.1} s."),
+        "Set the encoder's keyframe interval to 2 seconds.",
+    );
+    let fps = health.fps.unwrap_or(0.0);
+    add(
+        video && fps < FPS_LOW,
+        "fps_low",
+        "warning",
+        format!("Only {fps:.1} pictures a second arrive."),
+        "Lower the resolution or the encoder's preset, or close other programs.",
+    );
+    add(
+        video && bitrate_bps < BITRATE_LOW_BPS,
+        "bitrate_low",
+        "info",
+        format!("The bit rate is {} kbit/s.", bitrate_bps / 1000),
+        "Check the upload bandwidth, or raise the encoder's bit rate.",
+    );
+    add(
+        health.audio_codec.is_none(),
+        "no_audio",
+        "info",
+        "There is no sound.".into(),
+        "Add an audio source to the encoder if there should be sound.",
+    );
+    add(
+        !video,
+        "no_video",
+        "info",
+        "There is no picture.".into(),
+        "Add a video source to the encoder if there should be a picture.",
+    );
+    add(
+        health.gaps > 0,
+        "gaps",
+        "warning",
+        format!("The encoder's times jumped {} times.", health.gaps),
+        "Check the connection to the server and the load of the encoder's computer.",
+    );
+    found.sort_by_key(|issue| {
+        ["error", "warning", "info"]
+            .iter()
+            .position(|s| *s == issue.severity)
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Ingest {
+        Ingest {
+            bitrate_bps: 2_500_000,
+            fps: 30.0,
+            keyframe_s: Some(2.0),
+            width: Some(1280),
+            height: Some(720),
+            video_codec: Some("avc1.64001f".into()),
+            audio_codec: Some("mp4a.40.2".into()),
+            gaps: 0,
+        }
+    }
+    fn codes(seen: Ingest) -> Vec<&'static str> {
+        let issues = health(seen, 2.0).issues;
+        issues.iter().map(|issue| issue.code).collect()
+    }
+
+    #[test]
+    fn a_good_stream_has_no_issues_and_a_bad_one_says_what_to_do() {
+        assert!(codes(seen()).is_empty());
+        assert_eq!(health(seen(), 2.0).bitrate_kbps, Some(2500.0));
+        let bad = Ingest {
+            bitrate_bps: 100_000,
+            fps: 5.0,
+            keyframe_s: None,
+            gaps: 2,
+            ..seen()
+        };
+        let expected = ["no_keyframes", "fps_low", "gaps", "bitrate_low"];
+        assert_eq!(codes(bad), expected);
+        let rare = Ingest {
+            keyframe_s: Some(10.0),
+            ..seen()
+        };
+        assert_eq!(codes(rare), ["keyframes_rare"]);
+    }
+}

@@ -1,0 +1,163 @@
+//! Rooms from outside, with another WebSocket implementation (`tests/hub/room.py`). It does not know
+//! how the server works inside.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use cauce::config::Config;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Encoder, Key, Running, Server, http,
+    server::{Site, run},
+};
+
+/// Python with `websocket-client`, as tests/run installs it, else the one on the path.
+fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/streamlink/bin/python");
+    if own.exists() { own } else { "python3".into() }
+}
+
+/// A server with an owner, a viewer, and a stream of the owner's.
+struct Room {
+    server: Server,
+    stream: Key,
+    tokens: Value,
+}
+
+impl Room {
+    fn with(edit: impl FnOnce(&mut Config)) -> Self {
+        let server = Server::with(edit);
+        let token = |name: &str| {
+            let email = format!("{name}@example.org");
+            let account = json!({ "username": name, "email": email, "password": "correct horse" });
+            let made = post(&server, "/token/?create=true", "", &account);
+            assert_eq!(made["status"], true, "{made}");
+            let login = post(&server, "/token/", "", &account);
+            login["data"]["token"].as_str().unwrap().to_owned()
+        };
+        let (ana, bob) = (token("ana"), token("bob"));
+        let made = post(&server, "/streams/", &ana, &json!({ "title": "t" }));
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        let stream = Key {
+            uid: text("uid"),
+            key: text("key"),
+        };
+        let tokens = json!({ "ana": ana, "bob": bob });
+        Self {
+            server,
+            stream,
+            tokens,
+        }
+    }
+
+    fn live(edit: impl FnOnce(&mut Config)) -> (Self, Encoder) {
+        let room = Self::with(edit);
+        let encoder = Encoder::publish(room.server.rtmp, "live", &room.stream.key).unwrap();
+        room.server.wait_status(&room.stream, "live", 20);
+        (room, encoder)
+    }
+
+    fn url(&self) -> String {
+        format!("ws://{}/ws/streams/{}/", self.server.http, self.stream.uid)
+    }
+
+    fn client(&self, scenario: &str) -> Running {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub/room.py");
+        let mut command = Command::new(python());
+        command.arg(script).arg(scenario).arg(self.url());
+        Running::start(command.arg(self.tokens.to_string()))
+    }
+
+    #[track_caller]
+    fn play(&self, scenario: &str) {
+        let mut client = self.client(scenario);
+        client.line(scenario, 60, |line| (line == "done").then_some(()));
+    }
+}
+
+fn post(site: &Site, path: &str, token: &str, body: &Value) -> Value {
+    let body = body.to_string();
+    let login = match token {
+        "" => String::new(),
+        token => format!("Authorization: Bearer {token}\r\n"),
+    };
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\n{login}Content-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        site.http,
+        body.len(),
+    );
+    let answer = http::raw(site.http, request.as_bytes()).unwrap();
+    let reply = http::parse(&answer, false).unwrap();
+    serde_json::from_slice(&reply.body).unwrap()
+}
+
+#[test]
+fn who_may_come_in() {
+    Room::with(|_| {}).play("doors");
+}
+
+#[test]
+fn a_chat_opens_with_its_stream() {
+    Room::with(|_| {}).play("pending");
+}
+
+#[test]
+fn people_talk_and_are_moderated() {
+    let (room, _encoder) = Room::live(|_| {});
+    room.play("chat");
+    let path = format!("/streams/{}/chat/", room.stream.uid);
+    let page: Value = serde_json::from_slice(&room.server.get(&path).body).unwrap();
+    assert_eq!(page["count"], 3, "{page}");
+    assert_eq!(page["results"][0]["deleted"], true);
+}
+
+#[test]
+fn bad_input_is_answered_and_disturbs_nobody() {
+    let (room, _encoder) = Room::live(|_| {});
+    room.play("hostile");
+}
+
+#[test]
+fn a_crowd_comes_and_goes() {
+    Room::with(|config| {
+        config.limits.hub_reload_grace = Duration::ZERO;
+        config.limits.sockets_per_address = 20_000;
+    })
+    .play("crowd");
+}
+
+#[test]
+fn a_socket_that_answers_no_ping_is_given_up() {
+    let room = Room::with(|config| config.limits.hub_ping = Duration::from_millis(200));
+    room.play("silent");
+}
+
+#[test]
+fn the_end_of_a_stream_closes_its_room() {
+    let (room, _encoder) = Room::live(|config| config.hub.linger = Duration::from_millis(500));
+    let mut client = room.client("wait_closed");
+    client.line("in", 20, |line| (line == "in").then_some(()));
+    let stop = format!("/streams/{}/stop/", room.stream.uid);
+    let owner = room.tokens["ana"].as_str().unwrap();
+    post(&room.server, &stop, owner, &json!({}));
+    client.line("4510", 20, |line| {
+        line.starts_with("closed 4510").then_some(())
+    });
+}
+
+#[test]
+fn a_banned_account_and_a_restart_close_sockets() {
+    let room = Room::with(|_| {});
+    let mut banned = room.client("wait_closed");
+    banned.line("in", 20, |line| (line == "in").then_some(()));
+    let done = run(&room.server.data_dir, &["user", "ban", "bob"]);
+    assert!(done.status.success(), "{done:?}");
+    banned.line("4503", 20, |line| {
+        line.starts_with("closed 4503").then_some(())
+    });
+}

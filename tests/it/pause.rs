@@ -1,0 +1,257 @@
+//! Pause and resume under a real encoder and a viewer that never looks away: the slate comes into the
+//! playlist and leaves it, and what was listed decodes from one end to the other. It does not know
+//! how a slate is made.
+
+use std::{fs, path::Path, process::Command};
+
+use cauce::{live::StreamNow, name::StreamUid};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Clip, Key, Running, Server, oracle::Media, playlist::Poller, server::run, slots, until,
+};
+
+/// A server with a stream of its own.
+struct Stage {
+    server: Server,
+    stream: Key,
+    uid: StreamUid,
+    viewer: Poller,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let server = Server::start();
+        let stream = server.create();
+        Self {
+            uid: StreamUid::parse(&stream.uid).unwrap(),
+            viewer: server.viewer(&stream),
+            server,
+            stream,
+        }
+    }
+
+    /// FFmpeg publishing the clip again and again in real time.
+    fn encoder(&self, clip: Clip) -> Running {
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-nostdin", "-v", "warning", "-re", "-stream_loop", "-1"]);
+        ffmpeg.arg("-i").arg(clip.path());
+        ffmpeg.args(["-c", "copy", "-f", "flv"]);
+        ffmpeg.arg(self.server.publish_url(&self.stream));
+        Running::start(&mut ffmpeg)
+    }
+
+    fn pause(&self) {
+        self.server
+            .live(async |live| live.pause(&self.uid).await)
+            .unwrap();
+    }
+
+    fn resume(&self) {
+        self.server
+            .live(async |live| live.resume(&self.uid).await)
+            .unwrap();
+    }
+
+    fn now(&self) -> Option<StreamNow> {
+        self.server.live(async |live| live.view(&self.uid))
+    }
+
+    #[track_caller]
+    fn wait(&self, what: &str, condition: impl Fn(&StreamNow) -> bool) {
+        until(what, 30, || self.now().filter(&condition).map(drop));
+    }
+
+    /// Waits for so many updates more.
+    #[track_caller]
+    fn updates(&mut self, count: u64) {
+        let end = self.viewer.end();
+        self.viewer.reaches(end + count, 40);
+    }
+
+    /// Which sessions the segments are of, runs of the same one folded.
+    fn sessions(&self) -> Vec<String> {
+        let session = |path: &str| {
+            let file = path.rsplit('/').next().unwrap();
+            file.split_once('-').unwrap().0.to_owned()
+        };
+        let mut all: Vec<_> = self
+            .viewer
+            .seen
+            .values()
+            .map(|s| session(&s.path))
+            .collect();
+        all.dedup();
+        all
+    }
+
+    /// Stops the stream and decodes all that was ever listed.
+    #[track_caller]
+    fn check(mut self) {
+        let stopped = run(&self.server.data_dir, &["stream", "stop", &self.stream.uid]);
+        assert!(stopped.status.success());
+        self.viewer.wait("ENDLIST", 20, |p| p.end_list);
+        let dates: Vec<_> = self.viewer.seen.values().map(|s| s.date_ms).collect();
+        assert!(dates.is_sorted(), "{dates:?}");
+        let media = Media::new(&self.viewer.concatenated());
+        let output = Command::new("ffmpeg")
+            .args(["-nostdin", "-hide_banner", "-v", "warning", "-xerror"])
+            .args(["-err_detect", "explode", "-i", media.path(), "-map", "0"])
+            .args(["-fps_mode", "passthrough", "-f", "null", "-"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    }
+}
+
+/// Live, paused for three updates, live again.
+#[track_caller]
+fn pause_once(clip: Clip) {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let _encoder = stage.encoder(clip);
+    stage.viewer.segments(2, 60);
+    stage.pause();
+    stage.wait("the pause", |now| {
+        now.paused && now.publishing && now.viewers == 1
+    });
+    // The open segment, which the pause may have found empty, and slates.
+    stage.updates(4);
+    assert_eq!(stage.viewer.discontinuities(), 1);
+    stage.resume();
+    until("the publisher's media again", 40, || {
+        stage.viewer.poll();
+        (stage.viewer.discontinuities() == 2).then_some(())
+    });
+    stage.updates(1);
+    assert_eq!(stage.viewer.discontinuities(), 2, "one in, one out");
+    let [before, slate, after] = &stage.sessions()[..] else {
+        panic!("live, slate, live: {:?}", stage.sessions());
+    };
+    assert!(before == after && before != slate);
+    stage.check();
+}
+
+#[test]
+fn a_pause_of_pictures_and_sound() {
+    pause_once(Clip::Plain);
+}
+
+#[test]
+fn a_pause_of_pictures_that_are_reordered() {
+    pause_once(Clip::BFrames);
+}
+
+#[test]
+fn a_pause_of_pictures_alone() {
+    pause_once(Clip::VideoOnly);
+}
+
+#[test]
+fn a_pause_of_sound_alone() {
+    pause_once(Clip::AudioOnly);
+}
+
+#[test]
+fn a_pause_of_surround_sound() {
+    pause_once(Clip::Surround);
+}
+
+#[test]
+fn the_publisher_leaves_and_returns_while_paused_and_it_is_paused_again() {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let encoder = stage.encoder(Clip::Plain);
+    stage.viewer.segments(2, 60);
+    stage.pause();
+    drop(encoder);
+    stage.wait("the publisher to be gone", |now| !now.publishing);
+    stage.updates(3);
+    let _encoder = stage.encoder(Clip::Plain);
+    stage.wait("its return", |now| now.publishing && now.paused);
+    stage.updates(1);
+    assert_eq!(stage.viewer.discontinuities(), 1);
+    for expected in [2, 4] {
+        stage.resume();
+        until("the publisher's media again", 40, || {
+            stage.viewer.poll();
+            (stage.viewer.discontinuities() == expected).then_some(())
+        });
+        stage.pause();
+        stage.pause();
+        stage.updates(3);
+    }
+    stage.check();
+}
+
+#[test]
+fn resumed_without_a_publisher_the_playlist_goes_on_until_it_returns() {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let encoder = stage.encoder(Clip::Plain);
+    stage.viewer.segments(2, 60);
+    stage.pause();
+    drop(encoder);
+    stage.wait("the publisher to be gone", |now| !now.publishing);
+    stage.resume();
+    stage.wait("the grace", |now| now.reconnecting && !now.paused);
+    stage.updates(3);
+    let _encoder = stage.encoder(Clip::Plain);
+    until("the publisher's media again", 40, || {
+        stage.viewer.poll();
+        (stage.viewer.discontinuities() == 2).then_some(())
+    });
+    stage.updates(1);
+    stage.check();
+}
+
+#[test]
+fn a_pause_before_the_first_segment_is_kept_until_the_resume() {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let _encoder = stage.encoder(Clip::Plain);
+    stage.wait("a publisher", |now| now.publishing);
+    stage.pause();
+    stage.wait("the pause", |now| now.paused && now.publishing);
+    stage.resume();
+    stage.viewer.segments(3, 60);
+    stage.check();
+}
+
+#[test]
+fn chromium_goes_on_through_a_pause() {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let _encoder = stage.encoder(Clip::Small);
+    stage.viewer.segments(3, 60);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let screenshots = target.join("../screenshots");
+    fs::create_dir_all(&screenshots).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pause.mjs");
+    let page = format!("http://{}/watch/{}", stage.server.http, stage.stream.uid);
+    let mut browser = Running::start(Command::new("node").arg(script).args([
+        &page,
+        screenshots.to_str().unwrap(),
+        "30",
+    ]));
+    let report = |line: &str| serde_json::from_str::<Value>(line).ok();
+    browser.line("picture", 120, |line| {
+        report(line).filter(|told| told["playing"] == true)
+    });
+    stage.pause();
+    stage.updates(4);
+    stage.resume();
+    browser.succeeds(150);
+    let told = browser.line("report", 1, |line| {
+        report(line).filter(|told| told["time"].is_f64())
+    });
+    assert_eq!(
+        told["sizes"],
+        json!(["320x180", "640x360", "320x180"]),
+        "{told}"
+    );
+    let played = told["time"].as_f64().unwrap() - told["begin"].as_f64().unwrap();
+    assert!(played > 20.0, "{told}");
+    stage.check();
+}
