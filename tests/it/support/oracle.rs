@@ -57,8 +57,20 @@ pub fn frames(input: &str, track: char) -> Vec<String> {
 /// Decodes everything and fails the test on any complaint of the decoders.
 #[track_caller]
 pub fn decodes(input: &str) {
+    decode(input, &[]);
+}
+
+/// Decodes so many seconds of a playlist that nobody ends.
+#[track_caller]
+pub fn decodes_for(input: &str, seconds: u32) {
+    decode(input, &["-t", &seconds.to_string()]);
+}
+
+#[track_caller]
+fn decode(input: &str, until: &[&str]) {
     let output = ffmpeg()
         .args(["-xerror", "-i", input, "-map", "0"])
+        .args(until)
         // Pictures keep their own clock: at 120 fps two would round to one millisecond.
         .args([
             "-fps_mode",
