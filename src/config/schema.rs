@@ -104,7 +104,7 @@ keys! {
         v.choice(&[("disk", Backend::Disk), ("memory", Backend::Memory), ("s3", Backend::S3)]);
     Used "storage.required" |c, v| c.storage.required, v.switch();
     Used "storage.list_deadline" |c, v| c.storage.list_deadline, v.duration(s(0)..=s(10));
-    Used "storage.recordings_retention" |c, v| c.storage.recordings_retention,
+    Refused "storage.recordings_retention" |c, v| c.storage.recordings_retention,
         v.duration(s(0)..=d(36_500));
     Used "storage.disk.root" |c, v| c.storage.disk_root, v.path();
     Used "storage.s3.endpoint" |c, v| c.storage.s3.endpoint, v.optional(|v| v.url(HTTP));
