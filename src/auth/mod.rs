@@ -3,6 +3,7 @@
 
 mod account;
 mod attempts;
+mod desk;
 mod identity;
 mod password;
 mod publish;

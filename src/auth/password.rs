@@ -3,9 +3,13 @@
 
 use std::sync::Arc;
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::desk::{Blocks, Desks};
 use crate::{
     error::{Error, Kind, Result},
     name::random_bytes,
@@ -26,12 +30,14 @@ pub(super) struct Passwords {
     turns: Arc<Semaphore>,
     /// Those who work and those who wait.
     places: Arc<Semaphore>,
+    desks: Desks,
 }
 
 /// The right to hash. It moves into the work: a caller that goes away frees nothing early.
 pub(super) struct Turn {
     _turn: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
+    desks: Desks,
 }
 
 impl Passwords {
@@ -40,6 +46,7 @@ impl Passwords {
         Self {
             turns: Arc::new(Semaphore::new(at_once)),
             places: Arc::new(Semaphore::new(at_once + waiting)),
+            desks: Desks::new(MEMORY_KIB as usize),
         }
     }
 
@@ -60,6 +67,7 @@ impl Passwords {
         Ok(Turn {
             _turn: turn.map_err(|_| full())?,
             _place: place,
+            desks: self.desks.clone(),
         })
     }
 }
@@ -67,28 +75,30 @@ impl Passwords {
 impl Turn {
     /// The hashes of texts, in PHC form.
     pub(super) async fn hash(self, texts: Vec<String>) -> Result<Vec<String>> {
-        let hash = |texts: Vec<String>| texts.iter().map(|t| hash_now(t.as_bytes())).collect();
-        self.run(move || hash(texts)).await
-    }
-
-    /// Whether `password` has this hash; `None` is nobody's and takes as long.
-    pub(super) async fn verify(self, password: String, hash: Option<String>) -> Result<bool> {
-        self.run(move || {
-            let known = hash.is_some();
-            let hash = hash.as_deref().unwrap_or(NOBODY);
-            let same = argon2().verify_password(password.as_bytes(), hash).is_ok();
-            same && known
+        self.run(move |blocks| {
+            let hash = |text: &String| hash_now(text.as_bytes(), blocks);
+            texts.iter().map(hash).collect()
         })
         .await
     }
 
-    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let task = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(self);
-            done
-        });
-        task.await
+    /// Whether `password` has this hash; `None` is nobody's and takes as long.
+    pub(super) async fn verify(self, password: String, hash: Option<String>) -> Result<bool> {
+        self.run(move |blocks| {
+            let known = hash.is_some();
+            let hash = hash.as_deref().unwrap_or(NOBODY);
+            is_hash_of(hash, password.as_bytes(), blocks) && known
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut Blocks) -> T + Send + 'static,
+    ) -> Result<T> {
+        let desks = self.desks.clone();
+        let done = desks.work(move |blocks| (work(blocks), self)).await;
+        done.map(|(done, _turn)| done)
             .map_err(|error| Error::with(Kind::Internal, "a password could not be hashed", error))
     }
 }
@@ -98,11 +108,42 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-fn hash_now(text: &[u8]) -> String {
-    argon2()
-        .hash_password_with_salt(text, &random_bytes::<16>())
-        .expect("any text and a salt of 16 bytes can be hashed")
-        .to_string()
+/// `None` when the salt is none.
+fn output(text: &[u8], salt: &[u8], blocks: &mut Blocks) -> Option<Output> {
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    let hashed = argon2().hash_password_into_with_memory(text, salt, &mut output, blocks);
+    hashed.ok().and_then(|()| Output::new(&output).ok())
+}
+
+fn hash_now(text: &[u8], blocks: &mut Blocks) -> String {
+    let salt = random_bytes::<16>();
+    let output = output(text, &salt, blocks);
+    PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: parameters(),
+        salt: Some(Salt::new(&salt).expect("16 bytes are a salt")),
+        hash: Some(output.expect("any text and a salt of 16 bytes can be hashed")),
+    }
+    .to_string()
+}
+
+fn parameters() -> ParamsString {
+    ParamsString::try_from(argon2().params()).expect("constant parameters hold")
+}
+
+/// Compared in a time that does not depend on where they differ. A hash made with other parameters
+/// than today's is nobody's: there has been no other release.
+fn is_hash_of(hash: &str, text: &[u8], blocks: &mut Blocks) -> bool {
+    let Ok(known) = PasswordHash::new(hash) else {
+        return false;
+    };
+    let (Some(salt), Some(hash)) = (&known.salt, &known.hash) else {
+        return false;
+    };
+    known.algorithm == Algorithm::Argon2id.ident()
+        && known.params == parameters()
+        && output(text, salt, blocks).is_some_and(|output| output == *hash)
 }
 
 #[cfg(test)]
@@ -133,7 +174,8 @@ mod tests {
     #[test]
     fn nobodys_hash_is_worked_on_like_any_other() {
         use argon2::PasswordHash;
-        let (nobody, real) = (NOBODY, hash_now(b"x"));
+        let mut blocks = vec![argon2::Block::default(); MEMORY_KIB as usize];
+        let (nobody, real) = (NOBODY, hash_now(b"x", &mut blocks));
         let (nobody, real) = (PasswordHash::new(nobody), PasswordHash::new(&real));
         let (nobody, real) = (nobody.unwrap(), real.unwrap());
         assert_eq!(nobody.params.to_string(), real.params.to_string());
