@@ -18,6 +18,7 @@ mod publisher;
 mod reads;
 mod recording;
 mod recover;
+mod retold;
 mod snapshot;
 mod stored;
 mod stream;

@@ -15,6 +15,10 @@ use self::pace::Pace;
 use super::{cards, snapshot::frame_rate};
 use crate::db::Counters;
 
+/// Encoders need some seconds to come back after a restart. In target durations: what players have
+/// before them when they start (RFC 8216 6.3.3).
+const RETURN_TARGETS: u32 = 3;
+
 /// A segment to list.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -66,6 +70,8 @@ pub(super) struct OnAir {
     /// Segments were made, here or before a restart.
     began: bool,
     tracks: Tracks,
+    /// What an earlier process showed last, and when this one took it up.
+    before: Option<(Tracks, Duration)>,
     counted_fps: Option<f64>,
     pace: Pace,
     aired: VecDeque<Aired>,
@@ -92,6 +98,7 @@ impl OnAir {
             resume,
             began,
             tracks: Tracks::default(),
+            before: None,
             counted_fps: None,
             pace: Pace::default(),
             aired: VecDeque::new(),
@@ -101,6 +108,12 @@ impl OnAir {
     /// The tracks that the publisher's media has or had.
     pub(super) fn tracks(&self) -> &Tracks {
         &self.tracks
+    }
+
+    /// The tracks of what an earlier process listed last: what a slate has until the publisher is
+    /// back.
+    pub(super) fn recall(&mut self, before: Tracks, now: Duration) {
+        self.before = Some((before, now));
     }
 
     /// Frame rate counted in the publisher's media.
@@ -162,7 +175,7 @@ impl OnAir {
             return Ok(());
         }
         if self.paused {
-            // After a restart the tracks, and with them the slate, come with the publisher.
+            // Where a restart found no segment, the tracks come with the publisher.
             if matches!(self.source, Source::Nothing) {
                 self.show_slate(now, now);
             }
@@ -272,10 +285,20 @@ impl OnAir {
             Source::Slate(_) => Some(self.pace.due()),
             // Before the first segment there is no target duration to measure by.
             _ if self.over || self.paused || self.slateless || !self.began => None,
-            Source::Nothing if !self.tracks_known() => None,
-            Source::Nothing => self.pace.overdue(Duration::ZERO),
+            Source::Nothing if self.slate_tracks().is_none() => None,
+            Source::Nothing => {
+                let overdue = self.pace.overdue(Duration::ZERO);
+                overdue.or_else(|| self.unreturned())
+            }
             Source::Live(_) => self.pace.overdue(self.heard),
         }
+    }
+
+    /// When the slate is to cover a publisher that did not come back after a restart.
+    fn unreturned(&self) -> Option<Duration> {
+        let (_, taken_up) = self.before.as_ref()?;
+        let target_s = self.resume.as_ref()?.target_duration_s?;
+        Some(*taken_up + Duration::from_secs(target_s.into()) * RETURN_TARGETS)
     }
 
     /// Makes the slate segment that is due, if one is, or goes to the slate because media is
@@ -319,18 +342,20 @@ impl OnAir {
         }
     }
 
-    fn tracks_known(&self) -> bool {
+    /// What a slate is made of: the tracks that were shown last, or that the publisher tells.
+    fn slate_tracks(&self) -> Option<Tracks> {
         let told = self.standby.as_ref().map(Standby::tracks);
-        self.tracks != Tracks::default() || told.is_some_and(|told| told != Tracks::default())
+        let shown = Some(self.tracks.clone()).into_iter().chain(told);
+        let before = self.before.as_ref().map(|(tracks, _)| tracks.clone());
+        let mut all = shown.chain(before);
+        all.find(|tracks| *tracks != Tracks::default())
     }
 
     /// Starts the slate with its first segment, which goes on where media ended, and tells when it
     /// may be listed. `None` when there is nothing to make it from: before the first segment, or
-    /// after a restart until a publisher tells its tracks.
+    /// after a restart that found no segment, until a publisher tells its tracks.
     fn show_slate(&mut self, media_end: Duration, now: Duration) -> Option<Duration> {
-        let known = Some(&self.tracks).filter(|tracks| **tracks != Tracks::default());
-        let told = self.standby.as_ref().map(Standby::tracks);
-        let tracks = known.cloned().or(told)?;
+        let tracks = self.slate_tracks()?;
         let video = tracks.video.as_ref();
         let lines = video.map_or(0, |video| video.width.min(video.height));
         let fps = video.and_then(|video| video.fps).or(self.counted_fps);

@@ -72,6 +72,8 @@ struct World {
     listed: Vec<Listed>,
     last: Option<m3u8_rs::MediaPlaylist>,
     names: HashMap<String, u64>,
+    /// What was listed last.
+    tracks: Tracks,
 }
 
 fn config() -> Config {
@@ -105,6 +107,7 @@ impl World {
             listed: Vec::new(),
             last: None,
             names: HashMap::new(),
+            tracks: Tracks::default(),
         }
     }
 
@@ -208,6 +211,9 @@ impl World {
         self.session = None;
         self.slate = SessionId::random();
         self.now += after;
+        if playlist && counters.next_sequence > 0 {
+            self.air.recall(self.tracks.clone(), self.now);
+        }
         if self.paused {
             self.air.pause(self.now);
             self.update();
@@ -259,9 +265,10 @@ impl World {
                     let session = session.unwrap_or(&self.slate).clone();
                     self.waiting.push_back((*piece, session));
                 }
+                Aired::Tracks(tracks) => self.tracks = tracks,
                 Aired::Silent => self.silent = true,
                 Aired::Returned => self.silent = false,
-                _ => {}
+                Aired::Notice(_) => {}
             }
         }
     }
@@ -767,8 +774,48 @@ fn paused_and_resumed_in_silence_it_is_one_slate() {
 }
 
 #[test]
+fn a_restart_while_paused_goes_on_with_the_slate_where_it_finds_the_tracks() {
+    let mut world = World::new();
+    world.publish();
+    world.play(3 * GOP);
+    world.pause();
+    world.wait(TARGET);
+    world.crash(TARGET, true);
+    let before = world.listed.len();
+    world.wait(5 * TARGET);
+    assert!(world.listed.len() >= before + 5);
+    assert_eq!(world.runs(), [false, true]);
+    world.resume();
+    assert!(world.air.is_waiting());
+    world.wait(TARGET);
+    world.publish();
+    world.play(3 * GOP);
+    world.check();
+    world.check_updates();
+    assert_eq!(world.runs(), [false, true, false]);
+}
+
+#[test]
+fn who_does_not_return_after_a_restart_is_covered() {
+    let mut world = World::new();
+    world.publish();
+    world.play(3 * GOP);
+    world.restart(TARGET);
+    let before = world.listed.len();
+    world.wait(TARGET * 3 - PICTURE);
+    assert_eq!(world.listed.len(), before);
+    world.wait(5 * TARGET);
+    assert!(world.listed.len() >= before + 5);
+    world.publish();
+    world.play(3 * GOP);
+    world.check();
+    world.check_updates();
+    assert_eq!(world.runs(), [false, true, false]);
+}
+
+#[test]
 fn who_returns_after_a_restart_is_one_discontinuity() {
-    for absence in [0, 10, 40, 100] {
+    for absence in [0, 10, 40, 59] {
         let mut world = World::new();
         world.publish();
         world.play(3 * GOP + 5);
