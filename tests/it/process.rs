@@ -346,6 +346,49 @@ fn a_stream_whose_publisher_never_returns_ends() {
     assert_eq!(server.listed(&stream)["ended_reason"], "server_lost");
 }
 
+#[test]
+fn a_clock_that_steps_back_an_hour_moves_no_date_back() {
+    let _slot = slots::heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let clock = dir.path().join("clock");
+    fs::write(&clock, "+0").unwrap();
+    // libfaketime: the server's wall clock follows the file, its timers do not.
+    let server = Process::start(&[
+        ("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ]);
+    let (stream, other) = (server.create(), server.create());
+    let mut encoder = ffmpeg(&server, &stream);
+    let mut viewer = server.viewer(&stream);
+    viewer.segments(2, 60);
+    fs::write(&clock, "-1h").unwrap();
+    viewer.grows(30);
+    // The encoder's own media, a slate's, and another session's.
+    encoder.kill();
+    until("a slate", 30, || {
+        viewer.poll();
+        (viewer.discontinuities() == 1).then_some(())
+    });
+    let _encoders = [ffmpeg(&server, &stream), ffmpeg(&server, &other)];
+    until("the encoder's return", 30, || {
+        viewer.poll();
+        (viewer.discontinuities() == 2).then_some(())
+    });
+    viewer.grows(30);
+    let dates: Vec<_> = viewer.seen.values().map(|seen| seen.date_ms).collect();
+    assert!(dates.is_sorted(), "{dates:?}");
+    server.wait_status(&other, "live", 10);
+    let began = |stream: &Key| {
+        server.listed(stream)["started_at"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(began(&other) < began(&stream), "the clock did step back");
+}
+
 /// `cauce serve` with a small file system of its own as the media store, which becomes read-only
 /// when the file `read-only` appears in the data directory.
 fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
