@@ -24,9 +24,9 @@ pub struct StreamEvent {
 /// What happened to a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A publisher came: pending to live, or back within the grace.
+    /// A publisher came, pending to live or back within the grace, or a silent one sends again.
     Live,
-    /// The publisher went; the grace runs.
+    /// The publisher went and the grace runs, or nothing comes from it.
     Reconnecting,
     /// The owner paused it: the slate is shown.
     Paused,

@@ -21,6 +21,8 @@ struct Newest {
     tracks: Tracks,
     /// Jumps of the encoder's times in this session.
     gaps: u64,
+    /// Nothing comes any more.
+    silent: bool,
     bitrate_bps: u64,
     fps: f64,
     /// Without a keyframe there is no interval to tell.
@@ -33,6 +35,7 @@ impl Gauges {
         let newest = |gaps| Newest {
             tracks: tracks.clone(),
             gaps,
+            silent: false,
             bitrate_bps: bps(segment.len as u64, segment.duration_90k),
             fps: f64::from(segment.pictures) / seconds,
             keyframe_s: (segment.keyframes > 0).then(|| seconds / f64::from(segment.keyframes)),
@@ -52,10 +55,18 @@ impl Gauges {
         }
     }
 
+    /// Nothing comes from the encoder until it is [`Gauges::set`] again; its jumps stay counted.
+    pub(super) fn silent(&self, stream: &StreamUid) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(stream) {
+            known.silent = true;
+        }
+    }
+
     /// What one encoder sends.
     pub(super) fn ingest(&self, stream: &StreamUid) -> Option<Ingest> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = all.get(stream)?;
+        let newest = all.get(stream).filter(|newest| !newest.silent)?;
         let video = newest.tracks.video.as_ref();
         Some(Ingest {
             bitrate_bps: newest.bitrate_bps,
@@ -88,7 +99,7 @@ impl Gauges {
         let mut out = String::new();
         let mut family = |name: &str, help: &str, value: fn(&Newest) -> Option<f64>| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
-            for (stream, newest) in &all {
+            for (stream, newest) in all.iter().filter(|(_, newest)| !newest.silent) {
                 if let Some(value) = value(newest) {
                     let _ = writeln!(out, "{name}{{stream=\"{stream}\"}} {value}");
                 }
@@ -145,6 +156,10 @@ mod tests {
         ] {
             assert!(text.contains(&line), "{text}");
         }
+        gauges.silent(&uid);
+        assert!(gauges.ingest(&uid).is_none() && !gauges.render().contains(uid.as_str()));
+        gauges.set(&uid, &segment, &Tracks::default());
+        assert_eq!(gauges.ingest(&uid).unwrap().gaps, 1);
         gauges.remove(&uid);
         assert!(!gauges.render().contains(uid.as_str()));
     }

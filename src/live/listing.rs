@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::Backend,
+    event::Change,
     name::{SegmentName, SessionId},
 };
 
@@ -47,6 +48,18 @@ impl Stream {
                     tracing::info!(stream = %self.uid, session = session.as_str(), "sends {tracks}");
                 }
                 Aired::Notice(notice) => self.notice(session, &notice),
+                Aired::Silent => {
+                    tracing::warn!(stream = %self.uid, session = session.as_str(),
+                        "nothing comes from the encoder: slate until it does");
+                    self.common.gauges.silent(&self.uid);
+                    self.show(ingest);
+                    self.common.tell(&self.uid, Change::Reconnecting);
+                }
+                Aired::Returned => {
+                    tracing::info!(stream = %self.uid, session = session.as_str(), "media is back");
+                    self.show(ingest);
+                    self.common.tell(&self.uid, Change::Live);
+                }
                 Aired::Piece(piece) => {
                     let session = if piece.slate { &ingest.slate } else { session };
                     ingest.pending.push_back(Pending {
@@ -139,9 +152,16 @@ impl Stream {
         let waiting = ingest.pending.front().map(|next| next.piece.not_before);
         let slate = ingest.air.due().filter(|_| !self.common.is_draining());
         let due = slate.into_iter().chain(waiting).min();
+        let now = self.common.now();
         self.due.send_if_modified(|told| {
-            let changed = *told != due;
-            *told = due;
+            // Each tag may put it off: then it is looked at again when the time told comes.
+            let soon_enough = told
+                .zip(due)
+                .is_some_and(|(told, due)| now < told && told <= due);
+            let changed = *told != due && !soon_enough;
+            if changed {
+                *told = due;
+            }
             changed
         });
     }
@@ -182,8 +202,12 @@ impl Stream {
         tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
             discontinuity = segment.discontinuity, slate = next.piece.slate, "segment listed");
         if !next.piece.slate {
-            let tracks = ingest.air.tracks();
-            self.common.gauges.set(&self.uid, segment, tracks);
+            // Not when it is the last of a session that is over or silent.
+            let session = ingest.session.as_ref().map(|session| &session.id);
+            if session == Some(&next.session) && !ingest.air.is_waiting() {
+                let tracks = ingest.air.tracks();
+                self.common.gauges.set(&self.uid, segment, tracks);
+            }
             self.picture(ingest, segment);
         }
     }

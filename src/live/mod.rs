@@ -18,6 +18,7 @@ mod publisher;
 mod reads;
 mod recording;
 mod recover;
+mod retold;
 mod snapshot;
 mod stored;
 mod stream;
@@ -139,7 +140,8 @@ pub struct StreamNow {
     pub paused: bool,
     /// When it was paused, milliseconds since 1970.
     pub paused_at_ms: Option<i64>,
-    /// Not paused, and without a publisher: the grace runs.
+    /// Not paused, and nothing comes: there is no publisher and the grace runs, or the one that is
+    /// there is silent.
     pub reconnecting: bool,
     /// There is a playlist.
     pub playable: bool,

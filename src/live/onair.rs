@@ -1,18 +1,23 @@
-//! What is on the air: the publisher's media, the slate, or nothing, and when slate segments are
-//! due (media rules 20 to 24). Pure: time is an argument, counted from the process's origin. It does
-//! not know names, numbers or what is stored.
+//! What is on the air: the publisher's media, the slate, or nothing, when slate segments are due and
+//! when media is overdue (media rules 20 to 25). Pure: time is an argument, counted from the
+//! process's origin. It does not know names, numbers or what is stored.
 
 mod pace;
 
 use std::{collections::VecDeque, time::Duration};
 
 use segmenter::{
-    Config, Notice, Output, Refusal, Resume, Segment, Segmenter, Standby, Tag, Tracks, slate::Slate,
+    Config, Notice, Output, Refusal, Resume, Segment, Segmenter, Standby, Tag, TagKind, Tracks,
+    slate::Slate,
 };
 
 use self::pace::Pace;
 use super::{cards, snapshot::frame_rate};
 use crate::db::Counters;
+
+/// Encoders need some seconds to come back after a restart. In target durations: what players have
+/// before them when they start (RFC 8216 6.3.3).
+const RETURN_TARGETS: u32 = 3;
 
 /// A segment to list.
 #[derive(Debug)]
@@ -31,6 +36,10 @@ pub(super) enum Aired {
     Tracks(Tracks),
     /// Something the streamer should hear of.
     Notice(Notice),
+    /// Nothing comes from the publisher that is there.
+    Silent,
+    /// The publisher's media is back.
+    Returned,
     /// A segment.
     Piece(Box<Piece>),
 }
@@ -48,12 +57,21 @@ pub(super) struct OnAir {
     source: Source,
     /// Of the publisher that is there.
     standby: Option<Standby>,
+    /// When its media came last.
+    heard: Duration,
     paused: bool,
+    /// The slate is shown because media is overdue, or nobody is there to send it.
+    waiting: bool,
+    /// No slate can be made of the tracks that are known.
+    slateless: bool,
+    over: bool,
     /// Where the next source goes on; `None` before the stream's first segment.
     resume: Option<Resume>,
     /// Segments were made, here or before a restart.
     began: bool,
     tracks: Tracks,
+    /// What an earlier process showed last, and when this one took it up.
+    before: Option<(Tracks, Duration)>,
     counted_fps: Option<f64>,
     pace: Pace,
     aired: VecDeque<Aired>,
@@ -72,10 +90,15 @@ impl OnAir {
             config,
             source: Source::Nothing,
             standby: None,
+            heard: Duration::ZERO,
             paused: false,
+            waiting: false,
+            slateless: false,
+            over: false,
             resume,
             began,
             tracks: Tracks::default(),
+            before: None,
             counted_fps: None,
             pace: Pace::default(),
             aired: VecDeque::new(),
@@ -85,6 +108,12 @@ impl OnAir {
     /// The tracks that the publisher's media has or had.
     pub(super) fn tracks(&self) -> &Tracks {
         &self.tracks
+    }
+
+    /// The tracks of what an earlier process listed last: what a slate has until the publisher is
+    /// back.
+    pub(super) fn recall(&mut self, before: Tracks, now: Duration) {
+        self.before = Some((before, now));
     }
 
     /// Frame rate counted in the publisher's media.
@@ -102,11 +131,21 @@ impl OnAir {
         self.pace.listed(now);
     }
 
-    /// A publisher came; the one before was [`OnAir::lost`].
+    /// Not paused, and the publisher's media is waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting && !self.paused
+    }
+
+    /// A publisher came; the one before was [`OnAir::lost`]. Its media is shown at once where it is
+    /// the stream's first, else from its first IDR on: a slate may have to come before it.
     pub(super) fn publish(&mut self) {
         self.standby = Some(Standby::default());
-        if !self.paused && matches!(self.source, Source::Nothing) {
-            self.source = Source::Live(Box::new(self.segmenter()));
+        self.slateless = false;
+        if matches!(self.source, Source::Nothing) {
+            self.waiting = false;
+            if !self.paused && !self.began {
+                self.source = Source::Live(Box::new(self.segmenter()));
+            }
         }
     }
 
@@ -123,19 +162,22 @@ impl OnAir {
         let Some(standby) = &mut self.standby else {
             return Ok(());
         };
+        if tag.kind != TagKind::Script {
+            self.heard = now;
+        }
         let could_begin = standby.push(tag);
         if let Source::Live(segmenter) = &mut self.source {
             let pushed = segmenter.push(tag);
-            self.collect();
+            self.collect(now);
             return pushed;
         }
         if !could_begin? {
             return Ok(());
         }
         if self.paused {
-            // After a restart the tracks, and with them the slate, come with the publisher.
+            // Where a restart found no segment, the tracks come with the publisher.
             if matches!(self.source, Source::Nothing) {
-                self.show_slate(now);
+                self.show_slate(now, now);
             }
             return Ok(());
         }
@@ -144,16 +186,24 @@ impl OnAir {
 
     /// From the slate, or from nothing, to the media that `tag` opens.
     fn go_live(&mut self, tag: &Tag, now: Duration) -> Result<(), Refusal> {
-        if let Source::Slate(slate) = &mut self.source {
-            // The first live segment is about a target duration away. Where that would let the
-            // playlist wait too long, one more slate segment comes first; it is made now, since
-            // the media goes on behind it.
-            if self.pace.needs_one_more(now) {
-                let due = self.pace.due().max(now);
-                self.aired.push_back(next_piece(slate, &mut self.pace, due));
+        // The first live segment is about a target duration away. Where that would let the playlist
+        // wait too long, one more slate segment comes first; it is made now, since the media goes
+        // on behind it.
+        if self.pace.needs_one_more(now) {
+            match &mut self.source {
+                Source::Slate(slate) => {
+                    let due = self.pace.due().max(now);
+                    self.aired.push_back(next_piece(slate, &mut self.pace, due));
+                }
+                _ => drop(self.show_slate(now, now)),
             }
-            self.pace.leave(now);
+        }
+        if let Source::Slate(slate) = &self.source {
             self.resume = Some(slate.resume());
+        }
+        self.pace.leave(now);
+        if std::mem::take(&mut self.waiting) {
+            self.aired.push_back(Aired::Returned);
         }
         let mut segmenter = self.segmenter();
         let headers: Vec<Tag> = self
@@ -166,78 +216,152 @@ impl OnAir {
             .chain([tag])
             .try_for_each(|tag| segmenter.push(tag));
         self.source = Source::Live(Box::new(segmenter));
-        self.collect();
+        self.collect(now);
         pushed
     }
 
-    /// The publisher is gone: what is open is finished. A slate goes on.
-    pub(super) fn lost(&mut self) {
+    /// The publisher is gone: what is open is finished. A slate goes on, or comes when media is
+    /// overdue.
+    pub(super) fn lost(&mut self, now: Duration) {
         self.standby = None;
-        self.finish_live();
+        self.waiting = !self.paused;
+        self.pace.settle(now);
+        let waiting = self.aired.len();
+        self.finish_live(now);
+        for aired in self.aired.iter().skip(waiting) {
+            if let Aired::Piece(last) = aired {
+                self.pace.plan(last.not_before.max(now));
+            }
+        }
         self.choose_card();
     }
 
-    /// The owner pauses: the open segment is closed, and listed together with the slate's first.
+    /// The owner pauses: the slate, whatever was there.
     pub(super) fn pause(&mut self, now: Duration) {
         self.paused = true;
-        let waiting = self.aired.len();
-        self.finish_live();
+        self.waiting = false;
         match self.source {
             Source::Slate(_) => self.choose_card(),
-            _ => {
-                let due = self.show_slate(now);
-                for aired in self.aired.iter_mut().skip(waiting) {
-                    if let (Aired::Piece(piece), Some(due)) = (aired, due) {
-                        piece.not_before = due;
-                    }
-                }
+            _ => drop(self.change_to_slate(now, now)),
+        }
+    }
+
+    /// From media that ended then to the slate, if one can be made: the open segment is closed, and
+    /// listed together with the slate's first.
+    fn change_to_slate(&mut self, media_end: Duration, now: Duration) -> Option<Duration> {
+        let waiting = self.aired.len();
+        self.finish_live(now);
+        let due = self.show_slate(media_end, now)?;
+        for aired in self.aired.iter_mut().skip(waiting) {
+            if let Aired::Piece(piece) = aired {
+                piece.not_before = due;
             }
         }
+        Some(due)
     }
 
     /// The owner resumes: live from the next IDR on. Without a publisher the slate goes on, and
     /// says that one is waited for.
-    pub(super) fn resume(&mut self) {
+    pub(super) fn resume(&mut self, now: Duration) {
         self.paused = false;
+        self.waiting = self.standby.is_none();
+        self.look(now);
         self.choose_card();
     }
 
     /// Nothing is on the air any more.
-    pub(super) fn end(&mut self) {
-        self.lost();
+    pub(super) fn end(&mut self, now: Duration) {
+        self.lost(now);
         if let Source::Slate(slate) = &self.source {
             self.resume = Some(slate.resume());
         }
         self.source = Source::Nothing;
+        self.over = true;
     }
 
     /// When [`OnAir::tick`] is to be called next; `None` while there is nothing to wait for.
     pub(super) fn due(&self) -> Option<Duration> {
-        matches!(self.source, Source::Slate(_)).then(|| self.pace.due())
-    }
-
-    /// Makes the slate segment that is due, if one is.
-    pub(super) fn tick(&mut self, now: Duration) {
-        if let Source::Slate(slate) = &mut self.source
-            && self.pace.due() <= now
-        {
-            self.aired.push_back(next_piece(slate, &mut self.pace, now));
+        match &self.source {
+            Source::Slate(_) => Some(self.pace.due()),
+            // Before the first segment there is no target duration to measure by.
+            _ if self.over || self.paused || self.slateless || !self.began => None,
+            Source::Nothing if self.slate_tracks().is_none() => None,
+            Source::Nothing => {
+                let overdue = self.pace.overdue(Duration::ZERO);
+                overdue.or_else(|| self.unreturned())
+            }
+            Source::Live(_) => self.pace.overdue(self.heard),
         }
     }
 
-    /// Starts the slate with its first segment and tells when it may be listed. `None` when there
-    /// is nothing to make it from: before the first segment, or after a restart until a publisher
-    /// tells its tracks.
-    fn show_slate(&mut self, now: Duration) -> Option<Duration> {
-        let known = Some(&self.tracks).filter(|tracks| **tracks != Tracks::default());
+    /// When the slate is to cover a publisher that did not come back after a restart.
+    fn unreturned(&self) -> Option<Duration> {
+        let (_, taken_up) = self.before.as_ref()?;
+        let target_s = self.resume.as_ref()?.target_duration_s?;
+        Some(*taken_up + Duration::from_secs(target_s.into()) * RETURN_TARGETS)
+    }
+
+    /// Makes the slate segment that is due, if one is, or goes to the slate because media is
+    /// overdue.
+    pub(super) fn tick(&mut self, now: Duration) {
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        if let Source::Slate(_) = self.source {
+            self.look(now);
+            self.choose_card();
+        }
+        match &mut self.source {
+            Source::Slate(slate) => {
+                self.aired.push_back(next_piece(slate, &mut self.pace, now));
+            }
+            _ => self.fall_silent(now),
+        }
+    }
+
+    /// Media is overdue: the open segment is closed, and the slate goes on where media ended.
+    fn fall_silent(&mut self, now: Duration) {
+        match self.change_to_slate(self.heard, now) {
+            Some(_) => self.wait(),
+            None => self.slateless = true,
+        }
+    }
+
+    /// While a slate is on and not paused: is the publisher, which may have been there when it
+    /// began, still sending?
+    fn look(&mut self, now: Duration) {
+        let patience = self.pace.silence() * 5;
+        if !self.paused && self.standby.is_some() && self.heard + patience <= now {
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        if !std::mem::replace(&mut self.waiting, true) && self.standby.is_some() {
+            self.aired.push_back(Aired::Silent);
+        }
+    }
+
+    /// What a slate is made of: the tracks that were shown last, or that the publisher tells.
+    fn slate_tracks(&self) -> Option<Tracks> {
         let told = self.standby.as_ref().map(Standby::tracks);
-        let tracks = known.cloned().or(told)?;
+        let shown = Some(self.tracks.clone()).into_iter().chain(told);
+        let before = self.before.as_ref().map(|(tracks, _)| tracks.clone());
+        let mut all = shown.chain(before);
+        all.find(|tracks| *tracks != Tracks::default())
+    }
+
+    /// Starts the slate with its first segment, which goes on where media ended, and tells when it
+    /// may be listed. `None` when there is nothing to make it from: before the first segment, or
+    /// after a restart that found no segment, until a publisher tells its tracks.
+    fn show_slate(&mut self, media_end: Duration, now: Duration) -> Option<Duration> {
+        let tracks = self.slate_tracks()?;
         let video = tracks.video.as_ref();
         let lines = video.map_or(0, |video| video.width.min(video.height));
         let fps = video.and_then(|video| video.fps).or(self.counted_fps);
-        let card = cards::card(self.is_lost(), lines);
+        let card = cards::card(!self.paused, lines);
         let mut slate = Slate::new(&tracks, fps, self.resume.as_ref()?, card)?;
-        self.pace.begin(now, slate.target_s());
+        self.pace.begin(media_end, slate.target_s());
         let due = self.pace.due().max(now);
         let first = next_piece(&mut slate, &mut self.pace, due);
         self.aired.push_back(first);
@@ -245,13 +369,8 @@ impl OnAir {
         Some(due)
     }
 
-    /// A publisher is waited for, and the owner did not pause.
-    fn is_lost(&self) -> bool {
-        !self.paused && self.standby.is_none()
-    }
-
     fn choose_card(&mut self) {
-        let (lost, tracks) = (self.is_lost(), &self.tracks);
+        let (lost, tracks) = (self.is_waiting(), &self.tracks);
         if let Source::Slate(slate) = &mut self.source {
             let video = tracks.video.as_ref();
             let lines = video.map_or(0, |video| video.width.min(video.height));
@@ -259,12 +378,12 @@ impl OnAir {
         }
     }
 
-    fn finish_live(&mut self) {
+    fn finish_live(&mut self, now: Duration) {
         let Source::Live(segmenter) = &mut self.source else {
             return;
         };
         let resume = segmenter.finish();
-        self.collect();
+        self.collect(now);
         if self.began {
             self.resume = Some(resume);
         }
@@ -272,7 +391,7 @@ impl OnAir {
     }
 
     /// Takes what the segmenter has finished.
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Duration) {
         let Source::Live(segmenter) = &mut self.source else {
             return;
         };
@@ -288,7 +407,9 @@ impl OnAir {
                     self.began = true;
                     let counted = || frame_rate(segment.pictures, segment.duration_90k);
                     self.counted_fps = self.counted_fps.or_else(counted);
-                    piece(segment, false, self.pace.first_live())
+                    let (length, target_s) = (segment.duration_90k, segment.target_duration_s);
+                    let not_before = self.pace.live(now, length, target_s);
+                    piece(segment, false, not_before)
                 }
             });
         }

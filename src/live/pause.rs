@@ -115,7 +115,7 @@ impl Stream {
         if ingest.ended.is_some() {
             return Err(PauseRefusal::NotLive);
         }
-        ingest.air.resume();
+        ingest.air.resume(self.common.now());
         ingest.paused_at_ms = None;
         ingest.absence += 1;
         self.show(&ingest);
@@ -136,7 +136,7 @@ impl Stream {
             publishing,
             paused,
             paused_at_ms: ingest.paused_at_ms,
-            reconnecting: !publishing && !paused,
+            reconnecting: !paused && (!publishing || ingest.air.is_waiting()),
             ..StreamNow::default()
         });
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = now;

@@ -82,6 +82,12 @@ impl Publisher {
         let _ = over.await;
     }
 
+    /// Segments that are complete and not listed yet.
+    #[cfg(test)]
+    pub(super) async fn waiting(&self) -> usize {
+        self.stream.ingest.lock().await.pending.len()
+    }
+
     /// The session's id, for log lines.
     pub fn session(&self) -> &str {
         self.session.as_str()

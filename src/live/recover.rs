@@ -13,7 +13,7 @@ use storage::{Key, Listed};
 use super::{
     Inner, Rendered, layout,
     lifecycle::window_length,
-    orphan, stored,
+    orphan, retold, stored,
     stream::{Stream, wall},
     window::{Facts, Length, Restored, Window},
 };
@@ -137,6 +137,12 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
         if !listed.is_empty() {
             let multivariant = stored_playlist(inner, &layout::multivariant(&row.uid)).await;
             ingest.multivariant = multivariant.map(Rendered::new);
+            if let Some(last) = listed.last() {
+                let last = text(inner, &layout::segment(&row.uid, last)).await;
+                if let Some(tracks) = last.and_then(|ts| retold::tracks(&ts)) {
+                    ingest.air.recall(tracks, common.now());
+                }
+            }
             stream.publish(&mut ingest);
         }
     }
@@ -145,8 +151,12 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
         .insert(row.uid.clone(), Arc::clone(&stream));
     let mut ingest = stream.ingest.lock().await;
     match row.paused_at_ms {
-        Some(at_ms) => stream.stay_paused(&mut ingest, at_ms),
+        Some(at_ms) => {
+            stream.stay_paused(&mut ingest, at_ms);
+            stream.air(&mut ingest).await;
+        }
         None => {
+            stream.air(&mut ingest).await;
             stream.show(&ingest);
             stream.wait_for_return(&ingest, "server_lost");
         }

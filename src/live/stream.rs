@@ -299,7 +299,7 @@ impl Stream {
         if ingest.session.is_none() {
             return;
         }
-        ingest.air.lost();
+        ingest.air.lost(self.common.now());
         self.air(ingest).await;
         if let Some(session) = ingest.session.take() {
             tracing::info!(stream = %self.uid, session = session.id.as_str(),
@@ -312,7 +312,7 @@ impl Stream {
     /// Closes the session and takes the slate off: everything that waits is listed now.
     pub(super) async fn go_off(self: &Arc<Self>, ingest: &mut Ingest, reason: Refused) {
         self.close(ingest, Some(reason)).await;
-        ingest.air.end();
+        ingest.air.end(self.common.now());
         self.collect(ingest);
         self.list_pending(ingest, Duration::MAX).await;
     }

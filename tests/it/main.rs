@@ -7,12 +7,14 @@
 mod accounts;
 mod channels;
 mod commands;
+mod crash;
 mod hostile;
 mod http;
 mod hub;
 mod media;
 mod memory;
 mod openapi;
+mod overdue;
 mod pages;
 mod pause;
 mod play;

@@ -12,15 +12,15 @@ use crate::support::{
 };
 
 /// A server with a stream of its own.
-struct Stage {
-    server: Server,
-    stream: Key,
+pub struct Stage {
+    pub server: Server,
+    pub stream: Key,
     uid: StreamUid,
-    viewer: Poller,
+    pub viewer: Poller,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = Server::start();
         let stream = server.create();
         Self {
@@ -32,7 +32,7 @@ impl Stage {
     }
 
     /// FFmpeg publishing the clip again and again in real time.
-    fn encoder(&self, clip: Clip) -> Running {
+    pub fn encoder(&self, clip: Clip) -> Running {
         let mut ffmpeg = Command::new("ffmpeg");
         ffmpeg.args(["-nostdin", "-v", "warning", "-re", "-stream_loop", "-1"]);
         ffmpeg.arg("-i").arg(clip.path());
@@ -58,19 +58,28 @@ impl Stage {
     }
 
     #[track_caller]
-    fn wait(&self, what: &str, condition: impl Fn(&StreamNow) -> bool) {
+    pub fn wait(&self, what: &str, condition: impl Fn(&StreamNow) -> bool) {
         until(what, 30, || self.now().filter(&condition).map(drop));
     }
 
     /// Waits for so many updates more.
     #[track_caller]
-    fn updates(&mut self, count: u64) {
+    pub fn updates(&mut self, count: u64) {
         let end = self.viewer.end();
         self.viewer.reaches(end + count, 40);
     }
 
+    /// Waits for the publisher's media, which is the DISCONTINUITY of that number.
+    #[track_caller]
+    pub fn returned(&mut self, discontinuity: usize) {
+        until("the publisher's media again", 40, || {
+            self.viewer.poll();
+            (self.viewer.discontinuities() == discontinuity).then_some(())
+        });
+    }
+
     /// Which sessions the segments are of, runs of the same one folded.
-    fn sessions(&self) -> Vec<String> {
+    pub fn sessions(&self) -> Vec<String> {
         let session = |path: &str| {
             let file = path.rsplit('/').next().unwrap();
             file.split_once('-').unwrap().0.to_owned()
@@ -87,7 +96,7 @@ impl Stage {
 
     /// Stops the stream and decodes all that was ever listed.
     #[track_caller]
-    fn check(mut self) {
+    pub fn check(mut self) {
         let stopped = run(&self.server.data_dir, &["stream", "stop", &self.stream.uid]);
         assert!(stopped.status.success());
         self.viewer.wait("ENDLIST", 20, |p| p.end_list);
@@ -203,6 +212,37 @@ fn resumed_without_a_publisher_the_playlist_goes_on_until_it_returns() {
         (stage.viewer.discontinuities() == 2).then_some(())
     });
     stage.updates(1);
+    stage.check();
+}
+
+#[test]
+fn the_picture_changes_its_size_while_paused() {
+    let _slot = slots::heavy();
+    let mut stage = Stage::new();
+    let encoder = stage.encoder(Clip::Plain);
+    stage.viewer.segments(2, 60);
+    stage.pause();
+    drop(encoder);
+    stage.wait("the publisher to be gone", |now| !now.publishing);
+    stage.updates(2);
+    let _encoder = stage.encoder(Clip::Small);
+    stage.wait("its return", |now| now.publishing && now.paused);
+    stage.updates(1);
+    assert_eq!(stage.viewer.discontinuities(), 1, "the slate goes on");
+    let told = |stage: &Stage| {
+        let index = format!("/live/{}/index.m3u8", stage.stream.uid);
+        stage.server.get(&index).text()
+    };
+    assert!(told(&stage).contains("RESOLUTION=640x360"));
+    stage.resume();
+    stage.returned(2);
+    stage.updates(1);
+    assert!(
+        told(&stage).contains("RESOLUTION=320x180"),
+        "{}",
+        told(&stage)
+    );
+    assert_eq!(stage.viewer.discontinuities(), 2);
     stage.check();
 }
 

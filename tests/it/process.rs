@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::support::{
-    Clip, Encoder, Key, Poller, Process, Running, count,
+    Clip, Encoder, Key, Poller, Process, Running,
     server::{self, Site, cauce, run, run_json},
     slots, until,
 };
@@ -329,9 +329,7 @@ fn a_killed_server_goes_on_where_it_was() {
     server.child.kill();
     encoder.kill();
     let dir = server.keep_data();
-    for kill in 1..=count("TEST_KILLS", 1) {
-        goes_on(&mut viewer, &stream, dir.path(), kill as usize);
-    }
+    goes_on(&mut viewer, &stream, dir.path(), 1);
 }
 
 #[test]
@@ -346,6 +344,49 @@ fn a_stream_whose_publisher_never_returns_ends() {
     let server = Process::restart_in(dir.path(), &[("CAUCE_HLS__RECONNECT_GRACE", "1s")]);
     server.wait_status(&stream, "finished", 30);
     assert_eq!(server.listed(&stream)["ended_reason"], "server_lost");
+}
+
+#[test]
+fn a_clock_that_steps_back_an_hour_moves_no_date_back() {
+    let _slot = slots::heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let clock = dir.path().join("clock");
+    fs::write(&clock, "+0").unwrap();
+    // libfaketime: the server's wall clock follows the file, its timers do not.
+    let server = Process::start(&[
+        ("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ]);
+    let (stream, other) = (server.create(), server.create());
+    let mut encoder = ffmpeg(&server, &stream);
+    let mut viewer = server.viewer(&stream);
+    viewer.segments(2, 60);
+    fs::write(&clock, "-1h").unwrap();
+    viewer.grows(30);
+    // The encoder's own media, a slate's, and another session's.
+    encoder.kill();
+    until("a slate", 30, || {
+        viewer.poll();
+        (viewer.discontinuities() == 1).then_some(())
+    });
+    let _encoders = [ffmpeg(&server, &stream), ffmpeg(&server, &other)];
+    until("the encoder's return", 30, || {
+        viewer.poll();
+        (viewer.discontinuities() == 2).then_some(())
+    });
+    viewer.grows(30);
+    let dates: Vec<_> = viewer.seen.values().map(|seen| seen.date_ms).collect();
+    assert!(dates.is_sorted(), "{dates:?}");
+    server.wait_status(&other, "live", 10);
+    let began = |stream: &Key| {
+        server.listed(stream)["started_at"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(began(&other) < began(&stream), "the clock did step back");
 }
 
 /// `cauce serve` with a small file system of its own as the media store, which becomes read-only

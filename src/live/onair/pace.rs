@@ -1,48 +1,99 @@
-//! Pace: when the segments of a slate are due, so that a playlist's updates stay between half and
-//! one and a half target durations apart (RFC 8216 6.2.1, 6.3.4). Pure: time is an argument; it does
-//! not know what is in a segment.
+//! Pace: when segments are listed and when media is overdue, so that a playlist's updates stay between
+//! half and one and a half target durations apart (RFC 8216 6.2.1, 6.3.4). Pure: time is an argument;
+//! it does not know what is in a segment.
 
 use std::time::Duration;
 
 use crate::live::window::ticks;
 
-/// In tenths of a target duration: the first live segment is expected one target duration after
-/// its IDR, and the playlist may wait for it this long behind the last slate segment. The tenth
-/// that is left to 1.5 is for pictures that come late.
+/// In tenths of a target duration: so long behind the last update the playlist may wait for the next.
+/// The tenth that is left to 1.5 is for pictures and timers that come late.
 const PATIENCE_TENTHS: u32 = 14;
+/// In twentieths of a target duration behind the last update: media is overdue then if none comes
+/// (media rule 25).
+const OVERDUE_TWENTIETHS: u32 = 25;
+/// The same while media comes, but no segment out of it.
+const LATEST_TWENTIETHS: u32 = 29;
+/// In tenths of a target duration behind the last update: a live segment is late, and what comes
+/// behind it may come at once.
+const LATE_TENTHS: u32 = 11;
+/// An open segment may take so much longer than the longest one before it: the network is not even.
+const LATE: Duration = Duration::from_millis(200);
 
-/// The clock of a slate. All times count from the process's origin.
+/// The clock of a playlist. All times count from the process's origin.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     target: Duration,
-    /// The last update of the playlist, done or planned.
+    /// The last update of the playlist, by this process.
+    listed: Option<Duration>,
+    /// The last update, done or planned.
     updated: Duration,
-    /// Where the media planned so far ends, if it began at its own time.
+    /// Where the slate's media planned so far ends, if it began at its own time.
     media_end: Duration,
     /// How much more media than time the last slate left behind.
     ahead: Duration,
-    /// The first live segment behind a slate waits until then.
-    floor: Duration,
+    /// When the media of the open live segment began to come.
+    opened: Duration,
+    /// The longest live segment.
+    longest: Duration,
+    /// Since then live segments keep half a target duration from the last update, until they do so
+    /// by themselves.
+    settling: Option<Duration>,
 }
 
 impl Pace {
     /// The playlist was updated.
     pub(super) fn listed(&mut self, now: Duration) {
+        self.listed = self.listed.max(Some(now));
         self.updated = self.updated.max(now);
     }
 
-    /// A slate begins.
-    pub(super) fn begin(&mut self, now: Duration, target_s: u32) {
+    /// A live segment is complete. Answers when it may be listed.
+    pub(super) fn live(&mut self, now: Duration, duration_90k: u64, target_s: u32) -> Duration {
         self.target = Duration::from_secs(target_s.into());
-        self.media_end = now + std::mem::take(&mut self.ahead);
-        self.floor = Duration::ZERO;
+        self.longest = self.longest.max(ticks(duration_90k));
+        self.opened = now;
+        let Some(listed) = self.listed else {
+            return Duration::ZERO;
+        };
+        if now > listed + self.target * LATE_TENTHS / 10 {
+            self.settling.get_or_insert(now);
+        }
+        let Some(since) = self.settling else {
+            return Duration::ZERO;
+        };
+        let soonest = listed + self.target / 2;
+        if listed > since && now >= soonest {
+            self.settling = None;
+        }
+        soonest
     }
 
-    /// When the next slate segment is to be listed: where the media planned so far ends, but no
-    /// less than half and no more than one and a half target durations behind the last update.
+    /// The playlist will be updated.
+    pub(super) fn plan(&mut self, at: Duration) {
+        self.updated = self.updated.max(at);
+    }
+
+    /// What comes next does not follow the last live segment evenly.
+    pub(super) fn settle(&mut self, now: Duration) {
+        self.settling = Some(now);
+    }
+
+    /// A slate begins where media ended.
+    pub(super) fn begin(&mut self, media_end: Duration, target_s: u32) {
+        self.target = Duration::from_secs(target_s.into());
+        self.media_end = media_end + std::mem::take(&mut self.ahead);
+    }
+
+    /// When the next slate segment is to be listed: where the media planned so far ends, but not
+    /// too soon behind the last update nor too late.
     pub(super) fn due(&self) -> Duration {
         let soonest = self.updated + self.target / 2;
-        self.media_end.clamp(soonest, soonest + self.target)
+        self.media_end.clamp(soonest, self.latest())
+    }
+
+    fn latest(&self) -> Duration {
+        self.updated + self.target * PATIENCE_TENTHS / 10
     }
 
     /// How long the segment that is listed at `due` is to be: a target duration, or less where
@@ -60,20 +111,39 @@ impl Pace {
         self.updated = self.updated.max(due);
     }
 
+    /// When the slate is to take over from media that came `heard` last; `None` while this process
+    /// has listed nothing, since then nobody knows for how long viewers have waited.
+    ///
+    /// An even stream never gets there: its segments are at most 0.49 s longer than the target
+    /// duration. While media comes its open segment is given the time that one can take.
+    pub(super) fn overdue(&self, heard: Duration) -> Option<Duration> {
+        self.listed?;
+        let behind = |twentieths| self.updated + self.target * twentieths / 20;
+        let latest = behind(LATEST_TWENTIETHS).max(self.opened + self.expected() + LATE);
+        let silent = heard + self.silence();
+        Some(silent.clamp(behind(OVERDUE_TWENTIETHS), latest))
+    }
+
+    /// Media that does not come for so long has stopped.
+    pub(super) fn silence(&self) -> Duration {
+        self.target / 4
+    }
+
+    /// How long a live segment takes.
+    fn expected(&self) -> Duration {
+        self.target.max(self.longest)
+    }
+
     /// An IDR came at `now`: would the playlist wait too long for its segment?
     pub(super) fn needs_one_more(&self, now: Duration) -> bool {
-        now + self.target > self.updated + self.target * PATIENCE_TENTHS / 10
+        self.listed.is_some() && now + self.expected() > self.latest()
     }
 
-    /// The slate is over; media that comes now begins where its media ends.
+    /// The publisher's media is on the air from now on; it begins where the slate's media ends.
     pub(super) fn leave(&mut self, now: Duration) {
         self.ahead = self.media_end.saturating_sub(now);
-        self.floor = self.updated + self.target / 2;
-    }
-
-    /// When the first live segment behind a slate may be listed; zero for any other.
-    pub(super) fn first_live(&mut self) -> Duration {
-        std::mem::take(&mut self.floor)
+        self.opened = now;
+        self.settle(now);
     }
 }
 
@@ -111,10 +181,13 @@ mod tests {
         pace.listed(ms(13_200));
         pace.begin(ms(14_000), 2);
         assert_eq!(pace.due(), ms(15_800), "1.8 s were left");
+        let mut late = paced(10_000, 13_000);
+        assert_eq!(late.due(), ms(12_800), "no later than that");
+        late.plan(ms(10_400));
+        assert_eq!(late.due(), ms(13_000));
         assert_eq!(pace.length(ms(15_800)), ms(2000));
         assert_eq!(pace.length(ms(15_000)), ms(1200));
         assert_eq!(pace.length(ms(14_000)), ms(1000));
-        assert_eq!(pace.first_live(), ms(0));
     }
 
     #[test]
@@ -122,8 +195,56 @@ mod tests {
         let mut pace = paced(10_000, 11_000);
         pace.planned(ms(11_000), 180_000);
         assert!(!pace.needs_one_more(ms(11_800)) && pace.needs_one_more(ms(11_801)));
-        pace.leave(ms(11_800));
-        assert_eq!((pace.first_live(), pace.first_live()), (ms(12_000), ms(0)));
+        // Live segments may be longer than the target duration.
+        pace.live(ms(10_000), 216_000, 2);
+        assert!(!pace.needs_one_more(ms(11_400)) && pace.needs_one_more(ms(11_401)));
+        assert!(
+            !Pace::default().needs_one_more(ms(99_000)),
+            "nothing listed"
+        );
+    }
+
+    #[test]
+    fn live_segments_settle_behind_a_slate_and_are_then_listed_as_they_come() {
+        let mut pace = paced(10_000, 11_000);
+        let live = |pace: &mut Pace, now| pace.live(ms(now), 180_000, 2);
+        assert_eq!(live(&mut pace, 10_100), ms(0), "no slate, no wait");
+        pace.leave(ms(10_200));
+        // What had gathered comes at once: it is listed together.
+        for now in [10_300, 10_310, 10_320] {
+            assert_eq!(live(&mut pace, now), ms(11_000));
+        }
+        pace.listed(ms(11_000));
+        assert_eq!(live(&mut pace, 11_500), ms(12_000));
+        pace.listed(ms(12_000));
+        assert_eq!(live(&mut pace, 13_500), ms(13_000));
+        pace.listed(ms(13_500));
+        assert_eq!(live(&mut pace, 13_600), ms(0));
+        // So does what follows a late one.
+        assert_eq!(live(&mut pace, 15_701), ms(14_500));
+        pace.listed(ms(15_701));
+        assert_eq!(live(&mut pace, 15_800), ms(16_701));
+    }
+
+    #[test]
+    fn overdue_is_silence_first_and_slowness_later() {
+        assert_eq!(Pace::default().overdue(ms(0)), None, "nothing listed");
+        let mut pace = paced(10_000, 10_000);
+        pace.live(ms(10_000), 180_000, 2);
+        assert_eq!(pace.overdue(ms(0)), Some(ms(12_500)));
+        assert_eq!(pace.overdue(ms(12_000)), Some(ms(12_500)));
+        assert_eq!(pace.overdue(ms(12_200)), Some(ms(12_700)));
+        assert_eq!(pace.overdue(ms(12_499)), Some(ms(12_900)));
+        // The first segment behind a slate is given the time that it takes.
+        pace.leave(ms(10_750));
+        assert_eq!(pace.overdue(ms(0)), Some(ms(12_500)));
+        assert_eq!(pace.overdue(ms(12_499)), Some(ms(12_950)));
+        // At 1 s an even stream may list a segment of 1.49 s each time.
+        let mut pace = Pace::default();
+        pace.listed(ms(5000));
+        pace.live(ms(5000), 134_100, 1);
+        assert_eq!(pace.overdue(ms(6400)), Some(ms(6650)));
+        assert_eq!(pace.overdue(ms(6600)), Some(ms(6690)));
     }
 
     #[test]

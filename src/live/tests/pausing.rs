@@ -3,14 +3,14 @@
 use super::*;
 
 /// Segments listed so far, whether still listed or not.
-fn end(live: &Live, uid: &StreamUid) -> u64 {
+pub(super) fn end(live: &Live, uid: &StreamUid) -> u64 {
     let list = list(live, uid);
     list.media_sequence + list.segments.len() as u64
 }
 
 /// Lets time fly until something holds. Only here: the database answers in real time, and time that
 /// flies would not wait for it.
-async fn until(condition: impl AsyncFn() -> bool) {
+pub(super) async fn until(condition: impl AsyncFn() -> bool) {
     tokio::time::pause();
     while !condition().await {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -18,24 +18,24 @@ async fn until(condition: impl AsyncFn() -> bool) {
     tokio::time::resume();
 }
 
-async fn reaches(live: &Live, uid: &StreamUid, number: u64) {
+pub(super) async fn reaches(live: &Live, uid: &StreamUid, number: u64) {
     until(async || end(live, uid) >= number).await;
 }
 
-async fn later(seconds: u64) {
+pub(super) async fn later(seconds: u64) {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     tokio::time::resume();
 }
 
-async fn finished(events: &mut broadcast::Receiver<StreamEvent>) {
+pub(super) async fn finished(events: &mut broadcast::Receiver<StreamEvent>) {
     tokio::time::pause();
     next(events, Change::Finished).await;
     tokio::time::resume();
 }
 
 /// Where DISCONTINUITY tags stand, by media sequence number.
-fn marks(list: &m3u8_rs::MediaPlaylist) -> Vec<u64> {
+pub(super) fn marks(list: &m3u8_rs::MediaPlaylist) -> Vec<u64> {
     let numbered = (list.media_sequence..).zip(&list.segments);
     numbered
         .filter(|(_, entry)| entry.discontinuity)
@@ -43,11 +43,11 @@ fn marks(list: &m3u8_rs::MediaPlaylist) -> Vec<u64> {
         .collect()
 }
 
-fn keep_all(config: &mut Config) {
+pub(super) fn keep_all(config: &mut Config) {
     config.hls.window_segments = 1000;
 }
 
-async fn row(db: &Db, uid: &StreamUid) -> crate::db::StreamRow {
+pub(super) async fn row(db: &Db, uid: &StreamUid) -> crate::db::StreamRow {
     db.stream(uid).await.unwrap().unwrap()
 }
 
@@ -248,11 +248,15 @@ fn a_pause_outlives_the_process() {
             "no grace while paused"
         );
         assert!(paused_at_ms.is_some() && now.paused_at_ms == paused_at_ms);
-        assert_eq!(end(&live, &uid), before);
+        assert!(
+            end(&live, &uid) > before + 45,
+            "the slate goes on without a publisher"
+        );
+        assert_eq!(marks(&list(&live, &uid)).last(), Some(&before));
+        let before = end(&live, &uid);
         let mut feed = publish(&live, &uid).await.unwrap();
         feed.pictures(2).await.unwrap();
         reaches(&live, &uid, before + 2).await;
-        assert_eq!(marks(&list(&live, &uid)).last(), Some(&before));
         live.resume(&uid).await.unwrap();
         feed.pictures(3 * GOP).await.unwrap();
         reaches(&live, &uid, before + 4).await;
@@ -280,6 +284,31 @@ async fn a_pause_while_draining_is_kept_for_the_next_process() {
         end(&world.live, &uid) <= before + 1,
         "no slate is made any more"
     );
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_does_not_stop_a_pause() {
+    let world = World::new(|config| {
+        keep_all(config);
+        config.storage.list_deadline = Duration::from_millis(5);
+    })
+    .await;
+    let uid = world.stream().await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(2).await;
+    world.live.pause(&uid).await.unwrap();
+    reaches(&world.live, &uid, 4).await;
+    world.store.always(Op::Put, Fault::Full);
+    reaches(&world.live, &uid, 8).await;
+    assert!(world.live.storage_trouble().is_some());
+    assert!(world.live.view(&uid).unwrap().paused);
+    world.live.resume(&uid).await.unwrap();
+    feed.segments(2).await;
+    let told = list(&world.live, &uid);
+    assert_eq!(marks(&told).len(), 2);
+    for entry in &told.segments {
+        assert!(fetch(&world.live, &uid, &entry.uri).await.is_ok());
+    }
 }
 
 #[tokio::test]

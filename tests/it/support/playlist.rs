@@ -1,7 +1,7 @@
 //! A viewer that never looks away: it polls a media playlist and holds every update to RFC 8216
 //! 6.2.1 and 6.2.2 and to the media rules. It does not know what is in the segments.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
 use m3u8_rs::MediaPlaylist;
 
@@ -26,6 +26,8 @@ pub struct Poller {
     text: String,
     /// Every segment ever listed, by media sequence number.
     pub seen: BTreeMap<u64, Seen>,
+    /// When each version of the playlist was seen first.
+    pub updated: Vec<Instant>,
 }
 
 impl Poller {
@@ -37,6 +39,7 @@ impl Poller {
             last: None,
             text: String::new(),
             seen: BTreeMap::new(),
+            updated: Vec::new(),
         }
     }
 
@@ -60,6 +63,7 @@ impl Poller {
             if let Some(last) = &self.last {
                 check_update(last, &next, &self.text, &text);
             }
+            self.updated.push(Instant::now());
             self.fetch_new(&next);
             self.last = Some(next);
             self.text = text;
@@ -128,6 +132,24 @@ impl Poller {
             .collect()
     }
 
+    /// Everything in the last playlist can be fetched, and is what it was when it was new.
+    #[track_caller]
+    pub fn same_bytes(&self) {
+        let listed = self.last.iter().flat_map(|p| {
+            let end = p.media_sequence + p.segments.len() as u64;
+            self.seen.range(p.media_sequence..end)
+        });
+        for (number, seen) in listed {
+            let reply = http::get(self.address, &seen.path);
+            assert_eq!(reply.status, 200, "{number}: {}", seen.path);
+            assert!(
+                reply.body == seen.body,
+                "{number}: other bytes at {}",
+                seen.path
+            );
+        }
+    }
+
     /// DISCONTINUITY tags seen, whether still listed or not.
     pub fn discontinuities(&self) -> usize {
         self.seen.values().filter(|s| s.discontinuity).count()
@@ -136,10 +158,11 @@ impl Poller {
     #[track_caller]
     fn fetch_new(&mut self, playlist: &MediaPlaylist) {
         for (sequence, segment) in (playlist.media_sequence..).zip(&playlist.segments) {
-            if self.seen.contains_key(&sequence) {
+            let path = resolve(&self.path, &segment.uri);
+            if let Some(seen) = self.seen.get(&sequence) {
+                assert_eq!(seen.path, path, "a number is one segment's");
                 continue;
             }
-            let path = resolve(&self.path, &segment.uri);
             let clash = self.seen.iter().find(|(_, seen)| seen.path == path);
             assert!(clash.is_none(), "{path} was used before");
             let reply = http::get(self.address, &path);

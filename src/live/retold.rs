@@ -1,0 +1,183 @@
+//! The tracks of a stored segment, read back from its packets: what a slate is made of after a
+//! restart. Pure; it does not know which segment it is.
+
+use bytes::Bytes;
+use segmenter::{Tracks, aac::AacConfig, avc::AvcConfig};
+
+/// Bytes looked at of a first access unit or frame: parameter sets stand at its beginning.
+const LOOKED_AT_BYTES: usize = 16 * 1024;
+
+/// The beginning of the first PES packet of one kind.
+#[derive(Default)]
+struct First {
+    pid: Option<u16>,
+    data: Vec<u8>,
+    whole: bool,
+}
+
+impl First {
+    fn take(&mut self, pid: u16, begins: bool, payload: &[u8]) {
+        match self.pid {
+            None if begins => {
+                self.pid = Some(pid);
+                let header = payload.get(8).map_or(0, |&bytes| usize::from(bytes));
+                self.data.extend(payload.get(9 + header..).unwrap_or(&[]));
+            }
+            Some(own) if own == pid && !self.whole => {
+                self.whole = begins || self.data.len() >= LOOKED_AT_BYTES;
+                if !self.whole {
+                    self.data.extend(payload);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The tracks of a segment that begins with parameter sets, as ours do. `None` when one of them
+/// cannot be read.
+pub(super) fn tracks(ts: &[u8]) -> Option<Tracks> {
+    let (mut video, mut audio) = (First::default(), First::default());
+    for packet in ts.chunks_exact(188) {
+        let Some((pid, begins, payload)) = payload(packet) else {
+            continue;
+        };
+        let id = payload.get(3).copied().unwrap_or(0);
+        let pes = begins && payload.starts_with(&[0, 0, 1]);
+        let is = |first: &First, ids: std::ops::RangeInclusive<u8>| {
+            first.pid == Some(pid) || pes && ids.contains(&id)
+        };
+        if is(&video, 0xe0..=0xef) {
+            video.take(pid, begins, payload);
+        } else if is(&audio, 0xc0..=0xdf) {
+            audio.take(pid, begins, payload);
+        }
+    }
+    let mut tracks = Tracks::default();
+    if video.pid.is_some() {
+        tracks.video = Some(AvcConfig::parse(&Bytes::from(video.data)).ok()?.track());
+    }
+    if audio.pid.is_some() {
+        tracks.audio = Some(adts(&audio.data)?.track());
+    }
+    (tracks != Tracks::default()).then_some(tracks)
+}
+
+/// PID, whether a PES packet or table begins in it, and payload (13818-1 2.4.3.2).
+fn payload(packet: &[u8]) -> Option<(u16, bool, &[u8])> {
+    let [0x47, high, low, flags, ..] = *packet else {
+        return None;
+    };
+    let at = match flags >> 4 & 3 {
+        1 => 4,
+        3 => 5 + usize::from(*packet.get(4)?),
+        _ => return None,
+    };
+    let pid = u16::from_be_bytes([high & 0x1f, low]);
+    Some((pid, high & 0x40 != 0, packet.get(at..)?))
+}
+
+/// The AudioSpecificConfig of an ADTS frame (14496-3 1.A.2.2.1, 1.6.2.1).
+fn adts(frame: &[u8]) -> Option<AacConfig> {
+    let [0xff, sync, one, two, ..] = *frame else {
+        return None;
+    };
+    if sync & 0xf6 != 0xf0 {
+        return None;
+    }
+    let (object, rate) = (u16::from(one >> 6) + 1, u16::from(one >> 2 & 15));
+    let channels = u16::from((one & 1) << 2 | two >> 6);
+    let config = object << 11 | rate << 7 | channels << 3;
+    AacConfig::parse(&config.to_be_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use segmenter::{Config, Output, Segmenter, Tag, TagKind};
+
+    use super::*;
+
+    const SPS: [u8; 26] = [
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x83, 0x19, 0x60,
+    ];
+
+    /// What a segmenter tells of its tracks, and the segment it makes.
+    fn made(video: bool, audio: Option<[u8; 2]>) -> (Tracks, Vec<u8>) {
+        let config = Config {
+            target_ms: 2000,
+            max_segment_ms: 10_000,
+            segment_bytes: 1 << 20,
+        };
+        let mut segmenter = Segmenter::new(config, None);
+        let mut push = |kind, payload: &[u8]| {
+            let payload = Bytes::copy_from_slice(payload);
+            let tag = Tag {
+                kind,
+                timestamp_ms: 0,
+                payload,
+            };
+            segmenter.push(&tag).unwrap();
+        };
+        if video {
+            let head = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 26];
+            let header = [&head[..], &SPS, &[1, 0, 4, 0x68, 0xeb, 0xe3, 0xcb]].concat();
+            push(TagKind::Video, &header);
+            push(TagKind::Video, &[0x17, 1, 0, 0, 0, 0, 0, 0, 2, 0x65, 9]);
+        }
+        if let Some([one, two]) = audio {
+            push(TagKind::Audio, &[0xaf, 0, one, two]);
+            push(TagKind::Audio, &[0xaf, 1, 0x21, 0, 0, 0, 0, 0x1c]);
+        }
+        segmenter.finish();
+        let (mut told, mut body) = (Tracks::default(), vec![]);
+        while let Some(output) = segmenter.poll() {
+            match output {
+                Output::Tracks(tracks) => told = tracks,
+                Output::Segment(segment) => body.extend(segment.body.concat()),
+                Output::Notice(_) => {}
+            }
+        }
+        (told, body)
+    }
+
+    #[test]
+    fn what_a_segment_was_made_of_is_read_back() {
+        // 48 kHz stereo, 44.1 kHz mono, 48 kHz 5.1.
+        for audio in [
+            None,
+            Some([0x11, 0x90]),
+            Some([0x12, 0x08]),
+            Some([0x11, 0xb0]),
+        ] {
+            for video in [true, false] {
+                let (told, body) = made(video, audio);
+                if told != Tracks::default() {
+                    assert_eq!(tracks(&body), Some(told));
+                }
+            }
+        }
+        assert_eq!(tracks(&[]), None);
+        let (_, mut body) = made(true, Some([0x11, 0x90]));
+        // Without its sync word the sound is unknown, and a slate without it would be wrong.
+        let at = body
+            .windows(2)
+            .position(|pair| pair == [0xff, 0xf1])
+            .unwrap();
+        body[at + 1] = 0;
+        assert_eq!(tracks(&body), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_stored_it_does_not_panic(
+            at in any::<prop::sample::Index>(), byte: u8, len in any::<prop::sample::Index>(),
+        ) {
+            let (_, mut body) = made(true, Some([0x11, 0x90]));
+            *at.get_mut(&mut body) = byte;
+            body.truncate(len.index(body.len()));
+            tracks(&body);
+        }
+    }
+}
