@@ -47,6 +47,9 @@ impl Stream {
                     tracing::info!(stream = %self.uid, session = session.as_str(), "sends {tracks}");
                 }
                 Aired::Notice(notice) => self.notice(session, &notice),
+                Aired::CardInstead(reason) => {
+                    tracing::warn!(stream = %self.uid, reason, "the slate is the built-in card");
+                }
                 Aired::Piece(piece) => {
                     let session = if piece.slate { &ingest.slate } else { session };
                     ingest.pending.push_back(Pending {

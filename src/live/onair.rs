@@ -11,7 +11,10 @@ use segmenter::{
 };
 
 use self::pace::Pace;
-use super::{cards, snapshot::frame_rate};
+use super::{
+    show::{self, Newest, Show},
+    snapshot::frame_rate,
+};
 use crate::db::Counters;
 
 /// A segment to list.
@@ -31,6 +34,8 @@ pub(super) enum Aired {
     Tracks(Tracks),
     /// Something the streamer should hear of.
     Notice(Notice),
+    /// Why the slate is the card, though something else was asked for.
+    CardInstead(&'static str),
     /// A segment.
     Piece(Box<Piece>),
 }
@@ -57,6 +62,8 @@ pub(super) struct OnAir {
     counted_fps: Option<f64>,
     pace: Pace,
     aired: VecDeque<Aired>,
+    show: Show,
+    newest: Newest,
 }
 
 impl OnAir {
@@ -79,7 +86,14 @@ impl OnAir {
             counted_fps: None,
             pace: Pace::default(),
             aired: VecDeque::new(),
+            show: Show::default(),
+            newest: Newest::default(),
         }
+    }
+
+    /// With other slates than the card.
+    pub(super) fn showing(self, show: Show) -> Self {
+        Self { show, ..self }
     }
 
     /// The tracks that the publisher's media has or had.
@@ -233,10 +247,11 @@ impl OnAir {
         let told = self.standby.as_ref().map(Standby::tracks);
         let tracks = known.cloned().or(told)?;
         let video = tracks.video.as_ref();
-        let lines = video.map_or(0, |video| video.width.min(video.height));
         let fps = video.and_then(|video| video.fps).or(self.counted_fps);
-        let card = cards::card(self.is_lost(), lines);
-        let mut slate = Slate::new(&tracks, fps, self.resume.as_ref()?, card)?;
+        let (resume, lost) = (self.resume.as_ref()?, self.is_lost());
+        let (slate, why) = self.show.slate(&tracks, fps, resume, &self.newest, lost);
+        self.aired.extend(why.map(Aired::CardInstead));
+        let mut slate = slate?;
         self.pace.begin(now, slate.target_s());
         let due = self.pace.due().max(now);
         let first = next_piece(&mut slate, &mut self.pace, due);
@@ -251,11 +266,9 @@ impl OnAir {
     }
 
     fn choose_card(&mut self) {
-        let (lost, tracks) = (self.is_lost(), &self.tracks);
+        let lost = self.is_lost();
         if let Source::Slate(slate) = &mut self.source {
-            let video = tracks.video.as_ref();
-            let lines = video.map_or(0, |video| video.width.min(video.height));
-            slate.show(cards::card(lost, lines));
+            slate.show(show::card(lost, &self.tracks));
         }
     }
 
@@ -286,6 +299,7 @@ impl OnAir {
                 Output::Notice(notice) => Aired::Notice(notice),
                 Output::Segment(segment) => {
                     self.began = true;
+                    self.show.see(&segment, &mut self.newest);
                     let counted = || frame_rate(segment.pictures, segment.duration_90k);
                     self.counted_fps = self.counted_fps.or_else(counted);
                     piece(segment, false, self.pace.first_live())

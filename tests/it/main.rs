@@ -7,6 +7,7 @@
 mod accounts;
 mod channels;
 mod commands;
+mod freeze;
 mod hostile;
 mod http;
 mod hub;
@@ -21,6 +22,7 @@ mod publish;
 mod refusals;
 mod rest_hostile;
 mod s3;
+mod slate;
 mod streams;
 mod support;
 mod tidy;

@@ -1,13 +1,16 @@
 //! Slates of every kind of stream: lengths, times, counters.
 
-use super::*;
-use crate::segment::VideoTrack;
+mod coding;
+mod film;
 
-fn card(file: &'static [u8]) -> Card {
-    Card::parse(&Bytes::from_static(file)).unwrap()
+use super::*;
+use crate::segment::{AudioTrack, VideoTrack};
+
+fn card(file: &'static [u8]) -> Still {
+    Still::parse(&Bytes::from_static(file)).unwrap()
 }
 
-fn small() -> Card {
+fn small() -> Still {
     card(include_bytes!("../../../src/live/slate/paused-360.h264"))
 }
 
@@ -172,6 +175,6 @@ fn what_is_no_card_is_refused() {
         &good[..30],
         &[&good[..], good].concat(),
     ] {
-        assert!(Card::parse(&Bytes::copy_from_slice(bad)).is_err());
+        assert!(Still::parse(&Bytes::copy_from_slice(bad)).is_err());
     }
 }
