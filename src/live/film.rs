@@ -1,14 +1,19 @@
 //! `slate.file`: the operator's clip, read whole and checked at start, so that what happens to the
 //! file later changes nothing. It does not know how the clip is shown.
 
-use std::{fs::File, io::Read, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use mpeg2ts::{
     es::StreamType,
     ts::{ReadTsPacket, TsPacketReader, TsPayload},
 };
-use segmenter::{Tag, TagKind, flv::Reader, slate::Film};
+use segmenter::{Tag, TagKind, avc::AvcConfig, flv::Reader, slate::Film};
 
 use crate::{
     config::Config,
@@ -69,11 +74,16 @@ pub(super) fn describe(film: &Film) -> String {
 }
 
 fn load(path: &Path, limit: usize) -> Result<Bytes, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let failed = |error: io::Error| error.to_string();
+    // Opening a pipe would wait for its other end.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err("it is no file".into());
+    }
+    let file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
+        .map_err(failed)?;
     if bytes.len() > limit {
         return Err(format!(
             "it is larger than limits.slate_file_bytes, {limit} bytes"
@@ -170,6 +180,9 @@ impl Track {
                 let cts = millis(pts).wrapping_sub(timestamp_ms).to_be_bytes();
                 if !std::mem::replace(&mut self.told, true) {
                     // Parameter sets with start codes do for a record.
+                    AvcConfig::parse(&data).map_err(
+                        |_| "it does not begin with parameter sets and an IDR (a keyframe)",
+                    )?;
                     tags.push(tag(self.kind, timestamp_ms, &[0x17, 0, 0, 0, 0], &data));
                 }
                 tags.push(tag(

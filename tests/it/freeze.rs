@@ -9,8 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use openh264::{
+    OpenH264API,
+    encoder::{Encoder, EncoderConfig, FrameRate, IntraFramePeriod, Profile, SpsPpsStrategy},
+    formats::YUVBuffer,
+};
 use segmenter::{
-    Config, Idr, Output, Resume, Segment, Segmenter, Standby, Tag, Tracks,
+    Config, Idr, Notice, Output, Resume, Segment, Segmenter, Standby, Tag, TagKind, Tracks,
     slate::{Slate, Still},
 };
 
@@ -72,6 +77,8 @@ fn live<'a>(tags: impl Iterator<Item = &'a Tag>, resume: Option<Resume>) -> Live
                 live.segments.push(segment);
             }
             Output::Tracks(tracks) => live.tracks = tracks,
+            // An encoder that numbers its parameter sets anew with each IDR.
+            Output::Notice(Notice::ParametersChanged) => {}
             Output::Notice(notice) => panic!("{notice:?}"),
         }
     }
@@ -140,6 +147,48 @@ fn decodes(name: &str, media: &oracle::Media) {
     );
 }
 
+/// Decoding times grow over both boundaries, and the slate's pictures are shown one by one from
+/// where the live ones end.
+#[track_caller]
+fn times_go_on(name: &str, media: &oracle::Media, before: usize, slate: usize) {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-of", "csv=p=0"])
+        .args(["-show_entries", "packet=pts,dts", media.path()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let times: Vec<(i64, i64)> = (said.lines())
+        .map(|line| {
+            let mut fields = line.trim_end_matches(',').split(',').map(str::parse);
+            let mut next = || fields.next().unwrap().unwrap();
+            (next(), next())
+        })
+        .collect();
+    assert!(times.iter().all(|(pts, dts)| pts >= dts), "{name}");
+    assert!(times.windows(2).all(|two| two[0].1 < two[1].1), "{name}");
+    let mut shown: Vec<i64> = times.iter().map(|(pts, _)| *pts).collect();
+    let live = *shown[..before].iter().max().unwrap();
+    shown.sort_unstable();
+    assert_eq!(
+        shown[before - 1],
+        live,
+        "{name}: all that is live comes first"
+    );
+    let steps: Vec<i64> = shown[before - 1..before + slate]
+        .windows(2)
+        .map(|two| two[1] - two[0])
+        .collect();
+    let even = steps[1..].iter().all(|step| step.abs_diff(steps[2]) <= 1);
+    // RTMP's times are whole milliseconds.
+    assert!(
+        even && steps[0].abs_diff(steps[2]) <= 900,
+        "{name}: {steps:?}"
+    );
+    let reorder = times[before].0 - times[before].1;
+    let exit = shown[before + slate] - shown[before + slate - 1];
+    assert!(exit <= steps[2] + reorder + 90, "{name}: {exit}");
+}
+
 /// Live, frozen, live: every picture is decoded, and the frozen ones are the IDR.
 #[track_caller]
 fn check(name: &str, tags: &[Tag]) -> Run {
@@ -149,6 +198,7 @@ fn check(name: &str, tags: &[Tag]) -> Run {
     let shown = oracle::frames(media.path(), 'v');
     let [before, after] = [&run.before, &run.after].map(|live| pictures(&live.segments));
     assert_eq!(shown.len(), before + run.slate_pictures() + after, "{name}");
+    times_go_on(name, &media, before, run.slate_pictures());
     let idr = oracle::Media::new(&run.before.newest.as_ref().unwrap().annex_b());
     let idr = oracle::frames(idr.path(), 'v');
     assert_eq!(idr.len(), 1);
@@ -245,6 +295,79 @@ fn interlaced_pictures_are_given_up() {
     );
     let refused = Run::new(&clip::tags(&path), 3300).err();
     assert_eq!(refused, Some("interlaced pictures"));
+}
+
+/// Five seconds by OpenH264, as RTMP would carry them.
+fn by_openh264(config: EncoderConfig) -> Vec<Tag> {
+    const SIDES: (usize, usize) = (320, 180);
+    let config = config
+        .skip_frames(false)
+        .max_frame_rate(FrameRate::from_hz(25.0))
+        .intra_frame_period(IntraFramePeriod::from_num_frames(50));
+    let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config).unwrap();
+    let mut tags = Vec::new();
+    for number in 0..125u32 {
+        let mut yuv = vec![128; SIDES.0 * SIDES.1 * 3 / 2];
+        for (at, luma) in yuv[..SIDES.0 * SIDES.1].iter_mut().enumerate() {
+            let (x, y) = (at % SIDES.0, at / SIDES.0);
+            *luma = (x ^ y.wrapping_add(3 * number as usize)) as u8;
+        }
+        let yuv = YUVBuffer::from_vec(yuv, SIDES.0, SIDES.1);
+        let data = encoder.encode(&yuv).unwrap().to_vec();
+        assert!(!data.is_empty());
+        let heads: &[[u8; 5]] = match number {
+            // Parameter sets with start codes do for a record.
+            0 => &[[0x17, 0, 0, 0, 0], [0x17, 1, 0, 0, 0]],
+            _ => &[[0x27, 1, 0, 0, 0]],
+        };
+        tags.extend(heads.iter().map(|head| Tag {
+            kind: TagKind::Video,
+            timestamp_ms: number * 40,
+            payload: [&head[..], &data].concat().into(),
+        }));
+    }
+    tags
+}
+
+#[test]
+fn openh264_freezes_too() {
+    let config = EncoderConfig::new;
+    for (name, config) in [
+        ("plain", config()),
+        ("high", config().profile(Profile::High)),
+        ("slices", config().max_slice_len(1200)),
+        (
+            "ids",
+            config().sps_pps_strategy(SpsPpsStrategy::IncreasingId),
+        ),
+    ] {
+        check(name, &by_openh264(config));
+    }
+}
+
+/// Its one IDR is at the beginning: soon it is too old to be frozen, and the card is shown.
+#[test]
+fn a_picture_that_is_refreshed_bit_by_bit_has_no_keyframes() {
+    let options = format!("{FAST} -x264-params intra-refresh=1");
+    let path = encoded("refreshed", SMALL, &options);
+    let config = Config {
+        target_ms: 1000,
+        max_segment_ms: 1000,
+        segment_bytes: 16 << 20,
+    };
+    let mut segmenter = Segmenter::new(config, None);
+    for tag in clip::tags(&path) {
+        segmenter.push(&tag).unwrap();
+    }
+    segmenter.finish();
+    let mut idrs = Vec::new();
+    while let Some(output) = segmenter.poll() {
+        if let Output::Segment(segment) = output {
+            idrs.push(segment.idr.is_some());
+        }
+    }
+    assert!(idrs.len() >= 3 && idrs[0], "{idrs:?}");
+    assert!(idrs[1..].iter().all(|idr| !idr), "{idrs:?}");
 }
 
 /// GStreamer takes each stream apart and decodes as many pictures.

@@ -83,51 +83,42 @@ fn chromium_goes_on_through_a_frozen_picture() {
 #[test]
 fn the_operators_clip_goes_round_though_its_file_is_gone() {
     let _slot = slots::heavy();
-    for name in ["clip.ts", "clip.flv"] {
-        let dir = tempfile::tempdir().unwrap();
-        let file = clip(dir.path(), name, H264);
-        let stage = showing(file.clone());
-        let shown = oracle::frames(file.to_str().unwrap(), 'v');
-        let sound = oracle::frames(file.to_str().unwrap(), 'a');
-        fs::remove_file(&file).unwrap();
-        let stage = through_a_pause(stage, Clip::Plain);
-        let slate = stage.slate();
-        assert_eq!(
-            oracle::probe(slate.path(), "codec_type,width"),
-            ["audio", "video,320"]
-        );
-        let seen = oracle::frames(slate.path(), 'v');
-        assert!(seen.len() > shown.len(), "more than one round");
-        let round = shown.iter().cycle();
-        assert!(
-            seen.iter().zip(round).all(|(seen, shown)| seen == shown),
-            "{name}"
-        );
-        // The clip's sound is coded like the stream's. The first frame behind another differs.
-        let heard = oracle::frames(slate.path(), 'a');
-        let own = heard.iter().filter(|frame| sound.contains(frame)).count();
-        assert!(
-            own * 10 > heard.len() * 8,
-            "{own} of {} frames",
-            heard.len()
-        );
-        stage.check();
-    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = clip(dir.path(), "clip.ts", H264);
+    let stage = showing(file.clone());
+    let shown = oracle::frames(file.to_str().unwrap(), 'v');
+    let sound = oracle::frames(file.to_str().unwrap(), 'a');
+    fs::remove_file(&file).unwrap();
+    let stage = through_a_pause(stage, Clip::Plain);
+    let slate = stage.slate();
+    assert_eq!(
+        oracle::probe(slate.path(), "codec_type,width"),
+        ["audio", "video,320"]
+    );
+    let seen = oracle::frames(slate.path(), 'v');
+    assert!(seen.len() > shown.len(), "more than one round");
+    let round = shown.iter().cycle();
+    assert!(seen.iter().zip(round).all(|(seen, shown)| seen == shown));
+    // The clip's sound is coded like the stream's. The first frame behind another differs.
+    let heard = oracle::frames(slate.path(), 'a');
+    let own = heard.iter().filter(|frame| sound.contains(frame)).count();
+    assert!(
+        own * 10 > heard.len() * 8,
+        "{own} of {} frames",
+        heard.len()
+    );
+    stage.check();
 }
 
 #[test]
-fn a_clip_with_other_sound_and_a_stream_without_sound_play_on() {
+fn beside_a_clip_with_other_sound_there_is_silence() {
     let _slot = slots::heavy();
     let dir = tempfile::tempdir().unwrap();
-    let file = clip(dir.path(), "clip.ts", &format!("{H264} -ar 44100 -ac 1"));
-    through_a_pause(showing(file.clone()), Clip::Plain).check();
-    let stage = through_a_pause(showing(file.clone()), Clip::VideoOnly);
-    let slate = stage.slate();
-    assert_eq!(oracle::probe(slate.path(), "codec_type"), ["video"]);
-    stage.check();
-    let stage = through_a_pause(showing(file), Clip::AudioOnly);
-    let slate = stage.slate();
-    assert_eq!(oracle::probe(slate.path(), "codec_type"), ["audio"]);
+    let file = clip(dir.path(), "clip.flv", &format!("{H264} -ar 44100 -ac 1"));
+    let stage = through_a_pause(showing(file), Clip::Plain);
+    let mut heard = oracle::frames(stage.slate().path(), 'a');
+    heard.dedup();
+    assert_eq!(heard.len(), 1, "every frame is the same");
     stage.check();
 }
 
@@ -158,7 +149,11 @@ fn an_unfit_clip_is_told_in_one_line_before_anything_starts() {
     for (name, limit, expected) in [
         ("absent.ts", "64MiB", "No such file"),
         ("noise.ts", "64MiB", "neither FLV nor MPEG-TS"),
-        ("cut.ts", "64MiB", ""),
+        (
+            "cut.ts",
+            "64MiB",
+            "does not begin with parameter sets and an IDR",
+        ),
         ("short.ts", "64MiB", ""),
         ("rare.flv", "64MiB", "its keyframes are up to 3"),
         ("hevc.ts", "64MiB", "H265 is not supported"),

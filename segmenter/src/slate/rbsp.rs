@@ -103,6 +103,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn escaping_comes_undone_and_leaves_no_start_code(
             rbsp in prop::collection::vec(prop_oneof![Just(0u8), 0u8..5, any::<u8>()], 0..200),
