@@ -157,7 +157,8 @@ fn times_go_on(name: &str, media: &oracle::Media, before: usize, slate: usize) {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    let times: Vec<(i64, i64)> = (said.lines())
+    let lines = said.lines().filter(|line| !line.is_empty());
+    let times: Vec<(i64, i64)> = lines
         .map(|line| {
             let mut fields = line.trim_end_matches(',').split(',').map(str::parse);
             let mut next = || fields.next().unwrap().unwrap();

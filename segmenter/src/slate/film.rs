@@ -7,6 +7,7 @@ use crate::aac::{AacConfig, AacError};
 use crate::avc::{AvcConfig, NAL_IDR, NAL_PPS, NAL_SPS, Nals, nal_type};
 use crate::payload::{self, Audio, Unusable, Video};
 use crate::segment::{AudioTrack, VideoTrack};
+use crate::slate::slice::Slice;
 use crate::slate::sound::FRAME_SAMPLES;
 use crate::{Tag, TagKind};
 
@@ -215,6 +216,9 @@ impl Cutting {
         let first_90k = shots.first().map_or(0, |first| first.pts_90k);
         // Pictures shown before the first one need others that are not there.
         shots.retain(|shot| shot.pts_90k >= first_90k);
+        if shots.len() > 1 && alike(&config, shots.first(), shots.last()) {
+            shots.pop();
+        }
         // No picture is shown before it is decoded.
         let late = shots.iter().map(|shot| shot.dts_90k - shot.pts_90k).max();
         let shift = late.unwrap_or(0).max(0);
@@ -253,6 +257,18 @@ impl Cutting {
             sound,
         })
     }
+}
+
+/// Are the two IDRs with one idr_pic_id? Then they may not follow one another (H.264 7.4.3), as the
+/// last and the first picture do where the film goes round.
+fn alike(config: &AvcConfig, one: Option<&Shot>, other: Option<&Shot>) -> bool {
+    let id = |shot: &Shot| {
+        let mut nals = Nals::new(&shot.data, config.length_bytes).ok()?;
+        let slice = nals.find(|nal| nal_type(nal) == NAL_IDR)?;
+        Slice::read(slice, &config.sets).ok().map(|slice| slice.id)
+    };
+    let ids = one.and_then(id).zip(other.and_then(id));
+    ids.is_some_and(|(one, other)| one == other)
 }
 
 fn unreadable(error: AacError) -> String {

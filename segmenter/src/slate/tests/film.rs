@@ -185,6 +185,18 @@ fn pictures_that_need_some_before_the_film_are_left_out() {
 }
 
 #[test]
+fn where_a_film_goes_round_no_idr_follows_another_of_its_number() {
+    let card = include_bytes!("../../../../src/live/slate/paused-360.h264");
+    let mut tags = vec![tag(TagKind::Video, 0, &[0x17, 0, 0, 0, 0], card)];
+    for number in 0..12 {
+        tags.push(tag(TagKind::Video, number * 100, &[0x17, 1, 0, 0, 0], card));
+    }
+    assert_eq!(film(&tags).shots.len(), 11, "the last would meet the first");
+    tags.push(picture(1200, 0, &[0x41, 1]));
+    assert_eq!(film(&tags).shots.len(), 12 + 1);
+}
+
+#[test]
 fn its_own_sound_is_heard_where_it_is_coded_as_the_live_one() {
     let tags = [pictures(50, 50), sound(&STEREO, 90)].concat();
     let film = film(&tags);
