@@ -90,12 +90,29 @@ impl Stage {
         all
     }
 
-    /// Stops the stream and decodes all that was ever listed.
+    /// Stops the stream, and waits until its playlist says so.
     #[track_caller]
-    pub fn check(mut self) {
+    pub fn stop(&mut self) {
         let stopped = run(&self.server.data_dir, &["stream", "stop", &self.stream.uid]);
         assert!(stopped.status.success());
         self.viewer.wait("ENDLIST", 20, |p| p.end_list);
+    }
+
+    /// Where its playlist is.
+    pub fn url(&self) -> String {
+        self.server.play_url(&self.stream)
+    }
+
+    /// Stops the stream and decodes all that was ever listed.
+    #[track_caller]
+    pub fn check(mut self) {
+        self.stop();
+        self.decodes();
+    }
+
+    /// Decodes all that was ever listed, without a word of complaint.
+    #[track_caller]
+    pub fn decodes(&self) {
         let dates: Vec<_> = self.viewer.seen.values().map(|s| s.date_ms).collect();
         assert!(dates.is_sorted(), "{dates:?}");
         let media = Media::new(&self.viewer.concatenated());

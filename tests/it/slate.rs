@@ -11,7 +11,7 @@ use cauce::config::SlateMode;
 
 use crate::{
     pause::{Stage, chromium_goes_on, through_a_pause},
-    support::{Clip, oracle, server::cauce, slots},
+    support::{Clip, Running, oracle, server::cauce, slots},
 };
 
 fn freezing() -> Stage {
@@ -62,7 +62,7 @@ impl Stage {
 #[test]
 fn a_pause_freezes_the_publishers_own_picture() {
     let _slot = slots::heavy();
-    let stage = through_a_pause(freezing(), Clip::BFrames);
+    let mut stage = through_a_pause(freezing(), Clip::BFrames);
     let slate = stage.slate();
     let mut frozen = oracle::frames(slate.path(), 'v');
     assert!(frozen.len() >= 3 * 50, "{}", frozen.len());
@@ -71,7 +71,32 @@ fn a_pause_freezes_the_publishers_own_picture() {
     let source = Clip::BFrames.path();
     let source = oracle::frames(source.to_str().unwrap(), 'v');
     assert!(source.contains(&frozen[0]), "it is one of the publisher's");
-    stage.check();
+    stage.stop();
+    let all = oracle::Media::new(&stage.viewer.concatenated());
+    let all = oracle::frames(all.path(), 'v').len();
+    assert_eq!(seen_by_gstreamer(&stage.url()), all);
+    stage.decodes();
+}
+
+/// How many pictures GStreamer's HLS client decodes of a playlist that has ended.
+#[track_caller]
+fn seen_by_gstreamer(url: &str) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = dir.path().join("pictures");
+    let pipeline = format!(
+        "souphttpsrc location={url} ! hlsdemux ! tsdemux name=tracks \
+         tracks. ! queue ! h264parse ! avdec_h264 ! videoscale ! videoconvert ! \
+         video/x-raw,format=GRAY8,width=64,height=36 ! filesink location={} \
+         tracks. ! queue ! aacparse ! avdec_aac ! fakesink",
+        raw.display()
+    );
+    let mut player = Running::start(
+        Command::new("gst-launch-1.0")
+            .arg("-q")
+            .args(pipeline.split_whitespace()),
+    );
+    player.succeeds(120);
+    fs::metadata(&raw).unwrap().len() as usize / (64 * 36)
 }
 
 #[test]
