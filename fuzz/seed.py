@@ -201,6 +201,8 @@ write(
     high_sei=unit(*HIGH_SETS, SEI, HIGH_IDR),
     two_slices=unit(*HIGH_SETS, HIGH_IDR, HIGH_IDR),
     film=b"\x01" + FILM + ROUND * 3,
+    late_sound=b"\x01" + FILM + ROUND[: ROUND.index(b"\xaf\x01\x21") - 4]
+    + film(False, b"\x41\x9a\x24", 80) * 30 + film_tag(0, 0, b"\xaf\x01\x21") * 20,
     film_of_one=b"\x01" + FILM + ROUND[:20],
 )
 

@@ -106,17 +106,19 @@ impl Film {
         })
     }
 
-    /// The number of the sound's frame that is nearest to a time of the film.
-    pub(super) fn frame_at(&self, at_90k: i64) -> usize {
+    /// The number of the sound's frame that is nearest to a time of the film; below 0 before its
+    /// first.
+    pub(super) fn frame_at(&self, at_90k: i64) -> i64 {
         let Some(sound) = &self.sound else { return 0 };
         let rate = i64::from(sound.config.sample_rate);
         let samples = (at_90k - sound.first_90k) * rate / 90_000;
         let frame = FRAME_SAMPLES.cast_signed();
-        usize::try_from((samples + frame / 2).div_euclid(frame)).unwrap_or(usize::MAX)
+        (samples + frame / 2).div_euclid(frame)
     }
 
     /// A frame of its sound.
-    pub(super) fn frame(&self, number: usize) -> Option<Bytes> {
+    pub(super) fn frame(&self, number: i64) -> Option<Bytes> {
+        let number = usize::try_from(number).ok()?;
         self.sound.as_ref()?.frames.get(number).cloned()
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Sound {
 struct Played {
     film: Arc<Film>,
     round: i64,
-    next: usize,
+    next: i64,
 }
 
 impl Sound {

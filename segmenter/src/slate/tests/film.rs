@@ -220,6 +220,12 @@ fn its_own_sound_is_heard_where_it_is_coded_as_the_live_one() {
     assert!(frames.len() > 85 && frames.keys().max() < Some(&90));
     assert!(frames.values().all(|count| *count <= 3));
     assert!(frames.values().sum::<i32>() > 255);
+    // Sound that begins later than the pictures does so in each round.
+    let mut late = sound(&STEREO, 60);
+    late.iter_mut().for_each(|tag| tag.timestamp_ms += 1000);
+    let late = Film::new(&[pictures(50, 50), late].concat()).unwrap();
+    assert_eq!((late.frame_at(0), late.frame_at(90_000)), (-47, 0));
+    assert!(late.frame(-1).is_none() && late.frame(0).is_some() && late.frame(60).is_none());
     assert!(heard((44_100, 2)).is_empty(), "another rate");
     assert!(heard((48_000, 1)).is_empty(), "other channels");
 }
