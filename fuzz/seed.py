@@ -173,6 +173,39 @@ write(
     script=tag(3, 0, METADATA),
 )
 
+
+# A byte that tells which, then an access unit with start codes or tags as the slate target reads them
+def unit(*nals):
+    return b"\x00" + b"".join(b"\x00\x00\x00\x01" + nal for nal in nals)
+
+
+def film_tag(kind, step_ms, body):
+    return bytes([kind, step_ms]) + struct.pack(">H", len(body)) + body
+
+
+def film(key, data, cts=0):
+    head = (b"\x17" if key else b"\x27") + b"\x01" + struct.pack(">i", cts)[1:]
+    return film_tag(1, 40, head + struct.pack(">I", len(data)) + data)
+
+
+HIGH_SETS = [AVC["high"][8:38], AVC["high"][41:47]]
+HIGH_IDR = bytes.fromhex("65888400 17fffef5db 000003 00 1122334455 0000030000 03".replace(" ", ""))
+SEI = bytes.fromhex("060503010203930112800000")[:10]
+FILM = film_tag(1, 0, b"\x17\x00\x00\x00\x00" + AVC["main"]) + film_tag(0, 0, b"\xaf\x00\x12\x10")
+ROUND = film(True, b"\x65\x88\x84\x00", 80) + (film(False, b"\x41\x9a\x24", 80) + film_tag(0, 0, b"\xaf\x01\x21")) * 20
+CARD = Path(__file__).parent.parent / "src/live/slate/paused-360.h264"
+write(
+    "slate",
+    card=b"\x00" + CARD.read_bytes(),
+    high=unit(*HIGH_SETS, HIGH_IDR),
+    high_sei=unit(*HIGH_SETS, SEI, HIGH_IDR),
+    two_slices=unit(*HIGH_SETS, HIGH_IDR, HIGH_IDR),
+    film=b"\x01" + FILM + ROUND * 3,
+    late_sound=b"\x01" + FILM + ROUND[: ROUND.index(b"\xaf\x01\x21") - 4]
+    + film(False, b"\x41\x9a\x24", 80) * 30 + film_tag(0, 0, b"\xaf\x01\x21") * 20,
+    film_of_one=b"\x01" + FILM + ROUND[:20],
+)
+
 UID = "AAAAAAAAAAAAAAAAAAAAAA"
 write(
     "route",

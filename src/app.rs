@@ -27,7 +27,7 @@ use crate::{
     event::{Audience, Urls},
     http,
     hub::{Hub, turn::Turn},
-    live::Live,
+    live::{self, Live},
     mail::Mail,
     rtmp, telemetry,
 };
@@ -226,6 +226,14 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
         }
         Backend::S3 => bucket::open(config).await,
     }
+}
+
+/// Reads and checks what slates show.
+///
+/// # Errors
+/// `slate.file` is missing or unfit, in one line.
+pub fn check_slate(config: &Config) -> Result<String> {
+    live::check_slate(config)
 }
 
 /// Runs the server with a sample publisher until a signal ends it.

@@ -72,6 +72,9 @@ pub(crate) struct Assembly {
     held: Option<Picture>,
     early: VecDeque<(i64, Bytes)>,
     discontinuity: bool,
+    /// Behind a break, when its IDR is shown: pictures that are decoded after it and shown before
+    /// it need others that are gone.
+    began_90k: Option<i64>,
     /// Where media broke off, while an IDR is awaited.
     broken_90k: Option<i64>,
     last_dts_90k: Option<i64>,
@@ -112,6 +115,7 @@ impl Assembly {
             held: None,
             early: VecDeque::new(),
             discontinuity,
+            began_90k: None,
             broken_90k: None,
             last_dts_90k: None,
             last_idr_90k: None,
@@ -194,6 +198,10 @@ impl Assembly {
             return Ok(());
         }
         let (dts_90k, pts_90k) = self.video_times(placed.at_ms, cts_ms);
+        if self.leads(seen.idr, pts_90k) {
+            self.drop_told(Medium::Video, "pictures that need some before the break");
+            return Ok(());
+        }
         if let Some(held) = self.held.take() {
             self.settle(&held, dts_90k, seen.idr);
         }
@@ -211,6 +219,16 @@ impl Assembly {
             data: data.clone(),
         };
         self.place_picture(picture)
+    }
+
+    /// Is it a leading picture of the IDR that media began with behind a break? Players stop with
+    /// an error at one. The first that is none is the end of them.
+    fn leads(&mut self, idr: bool, pts_90k: i64) -> bool {
+        let leads = !idr && self.began_90k.is_some_and(|began| pts_90k < began);
+        if !leads {
+            self.began_90k = None;
+        }
+        leads
     }
 
     /// DTS and PTS, 90 kHz.
@@ -319,6 +337,7 @@ impl Assembly {
                 data: picture.data.clone(),
                 length_bytes: picture.length_bytes,
                 sets: sets.clone(),
+                reorder_90k: picture.pts_90k - picture.dts_90k,
             });
         }
     }
@@ -345,7 +364,9 @@ impl Assembly {
         } else {
             Opening::Picture
         };
+        let broken = self.discontinuity && picture.idr;
         self.open(picture.dts_90k, picture.at_ms, opening);
+        self.began_90k = broken.then_some(picture.pts_90k);
         self.write(picture);
         for (at_ms, raw) in std::mem::take(&mut self.early) {
             let frame_ms = self

@@ -120,6 +120,17 @@ impl ParameterSets {
         self.iter().any(|known| known == nal)
     }
 
+    /// The set of `kind`, [`NAL_SPS`] or [`NAL_PPS`], with this identifier.
+    pub(crate) fn find(&self, kind: u8, id: u32) -> Option<&[u8]> {
+        let list = if kind == NAL_SPS {
+            &self.sps
+        } else {
+            &self.pps
+        };
+        let set = list.iter().find(|set| set.id == id)?;
+        Some(&set.nal)
+    }
+
     /// Adds a set or replaces the one with its identifier; true when that changed something.
     /// Anything else than a readable SPS or PPS of plausible size is left out.
     pub fn merge(&mut self, nal: &[u8]) -> bool {

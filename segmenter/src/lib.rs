@@ -10,6 +10,7 @@ pub mod flv;
 mod input;
 mod payload;
 pub mod playlist;
+mod pps;
 pub mod segment;
 pub mod slate;
 pub mod sps;

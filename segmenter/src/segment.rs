@@ -69,6 +69,8 @@ pub struct Idr {
     pub(crate) data: Bytes,
     pub(crate) length_bytes: usize,
     pub(crate) sets: ParameterSets,
+    /// How much later than decoded it is shown, 90 kHz: what reordering costs.
+    pub(crate) reorder_90k: i64,
 }
 
 impl Idr {

@@ -20,6 +20,41 @@ pub struct Sps {
     pub height: u32,
     /// Frames per second from VUI timing.
     pub fps: Option<f64>,
+    /// What slice headers depend on.
+    pub(crate) coding: Coding,
+}
+
+/// What the headers of slices, and pictures made for them, depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Coding {
+    /// Of frame_num; more than 16 in a broken one.
+    pub(crate) frame_num_bits: u32,
+    pub(crate) order: Order,
+    /// max_num_ref_frames.
+    pub(crate) references: u32,
+    /// Of a frame.
+    pub(crate) macroblocks: u64,
+    /// frame_mbs_only_flag.
+    pub(crate) frames_only: bool,
+    /// mb_adaptive_frame_field_flag.
+    pub(crate) adaptive_fields: bool,
+    /// ChromaArrayType is 0.
+    pub(crate) luma_only: bool,
+    /// separate_colour_plane_flag.
+    pub(crate) separate_planes: bool,
+    /// pic_struct_present_flag.
+    pub(crate) pic_struct: bool,
+}
+
+/// pic_order_cnt_type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// 0: slices carry so many low bits of it; more than 16 in a broken one.
+    Low(u32),
+    /// 1: an expected cycle.
+    Cycle,
+    /// 2: the order of decoding.
+    Decoding,
 }
 
 /// The largest side taken: level 6.2 allows 16,880 luma samples.
@@ -39,22 +74,36 @@ impl Sps {
         let constraints = bits.take(8)? as u8;
         let level = bits.take(8)? as u8;
         let id = bits.ue().filter(|id| *id < 32)? as u8;
-        let chroma = if HIGH_PROFILES.contains(&profile) {
+        let (chroma, separate_planes) = if HIGH_PROFILES.contains(&profile) {
             chroma_format(&mut bits)?
         } else {
-            1
+            (1, false)
         };
-        skip_picture_order(&mut bits)?;
-        let (width, height) = size(&mut bits, chroma)?;
-        let fps = frame_rate(&mut bits);
+        let frame_num_bits = bits.ue()?.saturating_add(4);
+        let order = picture_order(&mut bits)?;
+        let references = bits.ue()?;
+        bits.flag()?; // gaps_in_frame_num_value_allowed_flag
+        let size = size(&mut bits, chroma)?;
+        let vui = Vui::read(&mut bits);
         Some(Self {
             id,
             profile,
             constraints,
             level,
-            width,
-            height,
-            fps,
+            width: size.width,
+            height: size.height,
+            fps: vui.fps,
+            coding: Coding {
+                frame_num_bits,
+                order,
+                references,
+                macroblocks: size.macroblocks,
+                frames_only: size.frames_only,
+                adaptive_fields: size.adaptive_fields,
+                luma_only: chroma == 0,
+                separate_planes,
+                pic_struct: vui.pic_struct,
+            },
         })
     }
 
@@ -82,8 +131,8 @@ pub(crate) fn without_emulation(data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// ChromaArrayType, past the bit depths and scaling lists.
-fn chroma_format(bits: &mut Bits<'_>) -> Option<u32> {
+/// ChromaArrayType and separate_colour_plane_flag, past the bit depths and scaling lists.
+fn chroma_format(bits: &mut Bits<'_>) -> Option<(u32, bool)> {
     let format = bits.ue().filter(|format| *format <= 3)?;
     let separate_planes = format == 3 && bits.flag()?;
     bits.ue()?; // bit_depth_luma_minus8
@@ -96,7 +145,7 @@ fn chroma_format(bits: &mut Bits<'_>) -> Option<u32> {
             }
         }
     }
-    Some(if separate_planes { 0 } else { format })
+    Some((if separate_planes { 0 } else { format }, separate_planes))
 }
 
 fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Option<()> {
@@ -110,10 +159,9 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Option<()> {
     Some(())
 }
 
-fn skip_picture_order(bits: &mut Bits<'_>) -> Option<()> {
-    bits.ue()?; // log2_max_frame_num_minus4
+fn picture_order(bits: &mut Bits<'_>) -> Option<Order> {
     match bits.ue()? {
-        0 => drop(bits.ue()?),
+        0 => Some(Order::Low(bits.ue()?.saturating_add(4))),
         1 => {
             bits.flag()?;
             bits.se()?;
@@ -121,25 +169,29 @@ fn skip_picture_order(bits: &mut Bits<'_>) -> Option<()> {
             for _ in 0..bits.ue().filter(|count| *count <= 255)? {
                 bits.se()?;
             }
+            Some(Order::Cycle)
         }
-        2 => {}
-        _ => return None,
+        2 => Some(Order::Decoding),
+        _ => None,
     }
-    bits.ue()?; // max_num_ref_frames
-    bits.flag()?; // gaps_in_frame_num_value_allowed_flag
-    Some(())
 }
 
-/// Width and height less the frame cropping rectangle (H.264 7.4.2.1.1).
-fn size(bits: &mut Bits<'_>, chroma: u32) -> Option<(u32, u32)> {
+/// Of a frame.
+struct Size {
+    /// Width and height less the frame cropping rectangle (H.264 7.4.2.1.1).
+    width: u32,
+    height: u32,
+    macroblocks: u64,
+    frames_only: bool,
+    adaptive_fields: bool,
+}
+
+fn size(bits: &mut Bits<'_>, chroma: u32) -> Option<Size> {
     let blocks_wide = u64::from(bits.ue()?) + 1;
     let map_units_high = u64::from(bits.ue()?) + 1;
-    let fields = if bits.flag()? {
-        1
-    } else {
-        bits.flag()?; // mb_adaptive_frame_field_flag
-        2
-    };
+    let frames_only = bits.flag()?;
+    let adaptive_fields = !frames_only && bits.flag()?;
+    let fields = if frames_only { 1 } else { 2 };
     bits.flag()?; // direct_8x8_inference_flag
     let (mut crop_x, mut crop_y) = (0, 0);
     if bits.flag()? {
@@ -152,17 +204,74 @@ fn size(bits: &mut Bits<'_>, chroma: u32) -> Option<(u32, u32)> {
         let cropped = u32::try_from(length.checked_sub(crop)?).ok()?;
         (1..=MAX_SIDE).contains(&cropped).then_some(cropped)
     };
-    Some((
-        side(blocks_wide * 16, crop_x * unit_x)?,
-        side(map_units_high * fields * 16, crop_y * unit_y)?,
-    ))
+    Some(Size {
+        width: side(blocks_wide * 16, crop_x * unit_x)?,
+        height: side(map_units_high * fields * 16, crop_y * unit_y)?,
+        macroblocks: blocks_wide
+            .saturating_mul(map_units_high)
+            .saturating_mul(fields),
+        frames_only,
+        adaptive_fields,
+    })
 }
 
-/// VUI timing; a broken or absent VUI has none.
-fn frame_rate(bits: &mut Bits<'_>) -> Option<f64> {
-    if !bits.flag()? {
-        return None;
+/// The video usability information (H.264 E.1.1); a broken one tells what stands before the break.
+#[derive(Default)]
+struct Vui {
+    fps: Option<f64>,
+    pic_struct: bool,
+}
+
+impl Vui {
+    fn read(bits: &mut Bits<'_>) -> Self {
+        let mut vui = Self::default();
+        let _ = vui.fill(bits);
+        vui
     }
+
+    fn fill(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        if !bits.flag()? {
+            return None;
+        }
+        skip_picture_signal(bits)?;
+        if bits.flag()? {
+            let tick = bits.take(32)?;
+            let scale = bits.take(32)?;
+            if tick > 0 && scale > 0 {
+                self.fps = Some(f64::from(scale) / (2.0 * f64::from(tick)));
+            }
+            bits.flag()?; // fixed_frame_rate_flag
+        }
+        let mut buffers = false;
+        for _ in 0..2 {
+            if bits.flag()? {
+                skip_buffer(bits)?;
+                buffers = true;
+            }
+        }
+        if buffers {
+            bits.flag()?; // low_delay_hrd_flag
+        }
+        self.pic_struct = bits.flag()?;
+        Some(())
+    }
+}
+
+/// hrd_parameters (H.264 E.1.2).
+fn skip_buffer(bits: &mut Bits<'_>) -> Option<()> {
+    let more = bits.ue().filter(|count| *count < 32)?;
+    bits.take(8)?; // scales
+    for _ in 0..=more {
+        bits.ue()?;
+        bits.ue()?;
+        bits.flag()?;
+    }
+    bits.take(20)?; // lengths of times
+    Some(())
+}
+
+/// What stands before the VUI's timing.
+fn skip_picture_signal(bits: &mut Bits<'_>) -> Option<()> {
     if bits.flag()? && bits.take(8)? == 255 {
         bits.take(32)?; // sar_width, sar_height
     }
@@ -179,12 +288,7 @@ fn frame_rate(bits: &mut Bits<'_>) -> Option<f64> {
         bits.ue()?;
         bits.ue()?; // chroma sample locations
     }
-    if !bits.flag()? {
-        return None;
-    }
-    let tick = bits.take(32)?;
-    let scale = bits.take(32)?;
-    (tick > 0 && scale > 0).then(|| f64::from(scale) / (2.0 * f64::from(tick)))
+    Some(())
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub(super) async fn check(config: &Config) -> Answer {
         ("mail", mail(config)),
         ("database", database(config).await),
         ("storage", storage(config).await),
+        ("slate", app::check_slate(config)),
         ("http.listen", port(config.http.listen)),
         ("rtmp.listen", port(config.rtmp.listen)),
     ];

@@ -58,6 +58,8 @@ pub struct Limits {
     pub store_deadline: Duration,
     /// Reads from the store at once [32].
     pub store_reads: usize,
+    /// `slate.file`, bytes [64 MiB]: it is kept in memory.
+    pub slate_file_bytes: usize,
     /// Streams with a publisher or window in memory [1000].
     pub live_streams: usize,
     /// Writes waiting for the database [4096].
@@ -141,6 +143,7 @@ impl Default for Limits {
             archive_bytes: 64 * MIB as u64,
             store_deadline: Duration::from_secs(10),
             store_reads: 32,
+            slate_file_bytes: 64 * MIB,
             live_streams: 1000,
             db_queue: 4096,
             body_bytes: 64 * KIB,

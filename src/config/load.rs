@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Backend, Config,
+    Backend, Config, SlateMode,
     schema::{KEYS, Key, State},
     value::{Value, show_size},
 };
@@ -153,6 +153,10 @@ fn check(config: &Config) -> Result<()> {
             show_size(limits.rtmp_partial_bytes as u64),
             show_size(limits.rtmp_message_bytes as u64)
         ),
+    )?;
+    must(
+        config.slate.mode != SlateMode::File || config.slate.file.is_some(),
+        "slate.file: expected a file with slate.mode = \"file\"".into(),
     )?;
     let s3 = &config.storage.s3;
     must(

@@ -95,9 +95,9 @@ keys! {
     Used "hls.dvr_window" |c, v| c.hls.dvr_window, v.duration(s(0)..=d(1));
     Used "hls.reconnect_grace" |c, v| c.hls.reconnect_grace, v.duration(s(0)..=d(1));
 
-    Refused "slate.mode" |c, v| c.slate.mode, v.choice(&[
+    Used "slate.mode" |c, v| c.slate.mode, v.choice(&[
         ("card", SlateMode::Card), ("freeze", SlateMode::Freeze), ("file", SlateMode::File)]);
-    Refused "slate.file" |c, v| c.slate.file, v.optional(Value::path);
+    Used "slate.file" |c, v| c.slate.file, v.optional(Value::path);
     Used "slate.max_pause" |c, v| c.slate.max_pause, v.duration(s(1)..=d(7));
 
     Used "storage.backend" |c, v| c.storage.backend,
@@ -192,6 +192,8 @@ keys! {
     Used "limits.archive_bytes" |c, v| c.limits.archive_bytes, v.size(64 * KIB..=TIB);
     Used "limits.store_deadline" |c, v| c.limits.store_deadline, v.duration(ms(100)..=m(10));
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
+    Used "limits.slate_file_bytes" |c, v| c.limits.slate_file_bytes,
+        v.memory(64 * KIB..=4 * GIB);
     Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
     Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
     Used "limits.body_bytes" |c, v| c.limits.body_bytes, v.memory(KIB..=64 * MIB);

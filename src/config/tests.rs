@@ -250,8 +250,6 @@ fn what_is_not_built_is_refused_and_named() {
     for (key, value) in [
         ("http.tls.cert", "c.pem"),
         ("rtmp.tls.listen", "0.0.0.0:1936"),
-        ("slate.mode", "file"),
-        ("slate.file", "a.ts"),
         ("storage.recordings_retention", "1d"),
     ] {
         let flags = [(key.to_owned(), value.to_owned())];
@@ -261,6 +259,19 @@ fn what_is_not_built_is_refused_and_named() {
         assert!(line.contains("not available in this version"), "{line}");
         assert!(!line.contains("geheim"), "{line}");
     }
+}
+
+#[test]
+fn a_slate_of_a_file_needs_the_file() {
+    let load = |text: &str| load(text, &[]);
+    assert_eq!(
+        load("slate.mode = \"freeze\"").unwrap().slate.mode,
+        SlateMode::Freeze
+    );
+    let file = load("slate.mode = \"file\"\nslate.file = \"a.ts\"").unwrap();
+    assert_eq!(file.slate.file.as_deref(), Some(Path::new("a.ts")));
+    let error = load("slate.mode = \"file\"").unwrap_err().to_string();
+    assert!(error.starts_with("slate.file: expected a file"), "{error}");
 }
 
 #[test]

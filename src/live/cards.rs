@@ -4,12 +4,12 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use segmenter::slate::Card;
+use segmenter::slate::Still;
 
 /// Two cards in the same resolution.
 struct Pair {
-    paused: Card,
-    reconnecting: Card,
+    paused: Still,
+    reconnecting: Still,
 }
 
 macro_rules! pair {
@@ -28,13 +28,13 @@ macro_rules! pair {
 static PAIRS: LazyLock<[Pair; 4]> =
     LazyLock::new(|| [pair!("360"), pair!("480"), pair!("720"), pair!("1080")]);
 
-fn parse(file: &'static [u8]) -> Card {
-    Card::parse(&Bytes::from_static(file)).expect("the built-in cards are tested")
+fn parse(file: &'static [u8]) -> Still {
+    Still::parse(&Bytes::from_static(file)).expect("the built-in cards are tested")
 }
 
 /// The card whose shorter side is nearest to `lines`: "Reconectando / Reconnecting" when `lost`,
 /// else "En pausa / Paused".
-pub(super) fn card(lost: bool, lines: u32) -> &'static Card {
+pub(super) fn card(lost: bool, lines: u32) -> &'static Still {
     let [first, others @ ..] = &*PAIRS;
     let nearest = others.iter().fold(first, |best, pair| {
         let distance = |pair: &Pair| pair.paused.lines().abs_diff(lines);

@@ -60,6 +60,9 @@ impl Stream {
                     self.show(ingest);
                     self.common.tell(&self.uid, Change::Live);
                 }
+                Aired::CardInstead(reason) => {
+                    tracing::warn!(stream = %self.uid, reason, "the slate is the built-in card");
+                }
                 Aired::Piece(piece) => {
                     let session = if piece.slate { &ingest.slate } else { session };
                     ingest.pending.push_back(Pending {

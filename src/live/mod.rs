@@ -5,6 +5,7 @@ mod archive;
 mod audience;
 mod cards;
 mod claim;
+mod film;
 mod gauges;
 mod layout;
 mod lifecycle;
@@ -19,6 +20,7 @@ mod reads;
 mod recording;
 mod recover;
 mod retold;
+mod show;
 mod snapshot;
 mod stored;
 mod stream;
@@ -56,6 +58,7 @@ use audience::Audience;
 use gauges::Gauges;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
+use show::Show;
 use stream::{Common, Stream};
 
 /// Events a slow listener may lag behind before it loses the oldest.
@@ -247,11 +250,20 @@ impl Inner {
     }
 }
 
+/// What slates of a server with this configuration show, in one line.
+///
+/// # Errors
+/// `slate.file` is missing or unfit, in one line.
+pub fn check_slate(config: &Config) -> Result<String> {
+    Ok(Show::open(config)?.describe())
+}
+
 impl Live {
     /// The registry, with the windows of streams that were live when the last process ended.
     ///
     /// # Errors
-    /// The database cannot be read, or `storage.required` and the store cannot.
+    /// `slate.file` is unfit, the database cannot be read, or `storage.required` and the store
+    /// cannot.
     pub async fn start(config: Arc<Config>, store: Arc<dyn Store>, db: Db) -> Result<Self> {
         let limits = &config.limits;
         let spare = match config.storage.backend {
@@ -259,6 +271,7 @@ impl Live {
             Backend::Memory => Spare::Unlisted,
         };
         let common = Arc::new(Common {
+            show: Show::open(&config)?,
             memory: RwLock::new(Memory::new(limits.memory_budget, spare)),
             reads: Reads::new(
                 Arc::clone(&store),

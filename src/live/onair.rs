@@ -12,7 +12,10 @@ use segmenter::{
 };
 
 use self::pace::Pace;
-use super::{cards, snapshot::frame_rate};
+use super::{
+    show::{self, Newest, Show},
+    snapshot::frame_rate,
+};
 use crate::db::Counters;
 
 /// Encoders need some seconds to come back after a restart. In target durations: what players have
@@ -40,6 +43,8 @@ pub(super) enum Aired {
     Silent,
     /// The publisher's media is back.
     Returned,
+    /// Why the slate is the card, though something else was asked for.
+    CardInstead(&'static str),
     /// A segment.
     Piece(Box<Piece>),
 }
@@ -75,6 +80,8 @@ pub(super) struct OnAir {
     counted_fps: Option<f64>,
     pace: Pace,
     aired: VecDeque<Aired>,
+    show: Show,
+    newest: Newest,
 }
 
 impl OnAir {
@@ -102,7 +109,14 @@ impl OnAir {
             counted_fps: None,
             pace: Pace::default(),
             aired: VecDeque::new(),
+            show: Show::default(),
+            newest: Newest::default(),
         }
+    }
+
+    /// With other slates than the card.
+    pub(super) fn showing(self, show: Show) -> Self {
+        Self { show, ..self }
     }
 
     /// The tracks that the publisher's media has or had.
@@ -357,10 +371,12 @@ impl OnAir {
     fn show_slate(&mut self, media_end: Duration, now: Duration) -> Option<Duration> {
         let tracks = self.slate_tracks()?;
         let video = tracks.video.as_ref();
-        let lines = video.map_or(0, |video| video.width.min(video.height));
         let fps = video.and_then(|video| video.fps).or(self.counted_fps);
-        let card = cards::card(!self.paused, lines);
-        let mut slate = Slate::new(&tracks, fps, self.resume.as_ref()?, card)?;
+        let resume = self.resume.as_ref()?;
+        let lost = !self.paused;
+        let (slate, why) = self.show.slate(&tracks, fps, resume, &self.newest, lost);
+        self.aired.extend(why.map(Aired::CardInstead));
+        let mut slate = slate?;
         self.pace.begin(media_end, slate.target_s());
         let due = self.pace.due().max(now);
         let first = next_piece(&mut slate, &mut self.pace, due);
@@ -370,11 +386,9 @@ impl OnAir {
     }
 
     fn choose_card(&mut self) {
-        let (lost, tracks) = (self.is_waiting(), &self.tracks);
+        let lost = self.is_waiting();
         if let Source::Slate(slate) = &mut self.source {
-            let video = tracks.video.as_ref();
-            let lines = video.map_or(0, |video| video.width.min(video.height));
-            slate.show(cards::card(lost, lines));
+            slate.show(show::card(lost, &self.tracks));
         }
     }
 
@@ -405,6 +419,7 @@ impl OnAir {
                 Output::Notice(notice) => Aired::Notice(notice),
                 Output::Segment(segment) => {
                     self.began = true;
+                    self.show.see(&segment, &mut self.newest);
                     let counted = || frame_rate(segment.pictures, segment.duration_90k);
                     self.counted_fps = self.counted_fps.or_else(counted);
                     let (length, target_s) = (segment.duration_90k, segment.target_duration_s);

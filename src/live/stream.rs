@@ -32,6 +32,7 @@ use super::{
     memory::{Id, Memory},
     onair::OnAir,
     reads::Reads,
+    show::Show,
     snapshot::{self, Rates},
     thumbnail,
     window::Window,
@@ -59,6 +60,8 @@ pub(super) struct Common {
     pub gauges: Gauges,
     /// Thumbnails made at once.
     pub thumbnails: Arc<Semaphore>,
+    /// What slates show.
+    pub show: Show,
 }
 
 impl Common {
@@ -164,7 +167,8 @@ impl Stream {
         tokio::spawn(save_counters(common.db.clone(), uid.clone(), saved));
         let archive = Archive::start(setup(common, &uid));
         let (due, ticks) = watch::channel(None);
-        let air = OnAir::new(segmenting(&common.config), window.counters());
+        let air =
+            OnAir::new(segmenting(&common.config), window.counters()).showing(common.show.clone());
         let stream = Arc::new(Self {
             uid,
             record,

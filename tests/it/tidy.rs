@@ -236,6 +236,7 @@ fn foreign_crates_are_named_in_one_module() {
         ("rusqlite", "src/db"),
         ("rml_rtmp", "src/rtmp/client"),
         ("openh264", "src/live"),
+        ("mpeg2ts", "src/live"),
         ("jpeg_encoder", "src/live"),
         ("hyper", "src/http"),
         ("lettre", "src/mail"),

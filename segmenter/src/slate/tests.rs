@@ -1,13 +1,16 @@
 //! Slates of every kind of stream: lengths, times, counters.
 
-use super::*;
-use crate::segment::VideoTrack;
+mod coding;
+mod film;
 
-fn card(file: &'static [u8]) -> Card {
-    Card::parse(&Bytes::from_static(file)).unwrap()
+use super::*;
+use crate::segment::{AudioTrack, VideoTrack};
+
+fn card(file: &'static [u8]) -> Still {
+    Still::parse(&Bytes::from_static(file)).unwrap()
 }
 
-fn small() -> Card {
+fn small() -> Still {
     card(include_bytes!("../../../src/live/slate/paused-360.h264"))
 }
 
@@ -70,7 +73,8 @@ fn segments_are_one_target_duration_long_and_go_on() {
                 assert!((one.duration_90k as f64 - 180_000.0).abs() <= frame + 1.0);
                 assert_eq!((one.discontinuity, one.independent), (n == 0, true));
                 assert_eq!(one.len % 188, 0);
-                assert!(one.idr.is_none() && one.pictures > 0);
+                // The last picture is no IDR: none follows another directly, at the exit either.
+                assert!(one.idr.is_none() && one.pictures > 1 && one.keyframes == 1);
             }
             for (pid, first) in [(0, 3), (4096, 7), (256, 11), (257, 15)] {
                 check_counters(&segments, pid, first);
@@ -172,6 +176,6 @@ fn what_is_no_card_is_refused() {
         &good[..30],
         &[&good[..], good].concat(),
     ] {
-        assert!(Card::parse(&Bytes::copy_from_slice(bad)).is_err());
+        assert!(Still::parse(&Bytes::copy_from_slice(bad)).is_err());
     }
 }

@@ -4,14 +4,38 @@
 use bytes::Bytes;
 use segmenter::{
     Resume, Segment, Tag,
-    slate::{Card, Slate},
+    slate::{Slate, Still},
 };
 
 use crate::support::*;
 
-fn card() -> Card {
+/// The IDR of a GOP that is open comes with pictures shown before it, of which only those behind a
+/// break go: elsewhere what they need is there.
+#[test]
+fn behind_a_slate_the_pictures_that_lead_an_idr_are_dropped() {
+    let cts = |number: u32| match number {
+        0 => 120,
+        1..=2 => 0,
+        _ => 80,
+    };
+    let mut tags = vec![video_header(4, PPS)];
+    tags.extend((0..100).map(|number| {
+        let nal = vec![if number % 50 == 0 { 0x65 } else { 0x41 }, number as u8, 7];
+        picture(number * 40, cts(number % 50), 4, &[nal])
+    }));
+    let all = run(config(), None, &tags);
+    assert_eq!(pictures(&all).len(), 100);
+    let behind = run(config(), Some(all.resume.clone()), &tags);
+    let kept = pictures(&behind);
+    assert_eq!(kept.len(), 98, "two of the first GOP, none of the second");
+    let first = kept[0].pts_90k;
+    assert!(kept.iter().all(|one| ahead(one.pts_90k, first) < 1 << 32));
+    assert_eq!(behind.notices.len(), 1, "told once: {:?}", behind.notices);
+}
+
+fn card() -> Still {
     let file = include_bytes!("../../../src/live/slate/paused-360.h264");
-    Card::parse(&Bytes::from_static(file)).unwrap()
+    Still::parse(&Bytes::from_static(file)).unwrap()
 }
 
 /// Live, three slate segments, live; then the same again.

@@ -268,7 +268,7 @@ impl World {
                 Aired::Tracks(tracks) => self.tracks = tracks,
                 Aired::Silent => self.silent = true,
                 Aired::Returned => self.silent = false,
-                Aired::Notice(_) => {}
+                Aired::Notice(_) | Aired::CardInstead(_) => {}
             }
         }
     }

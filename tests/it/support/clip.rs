@@ -146,30 +146,35 @@ impl Clip {
 
     /// Its media tags, for the test's own encoder.
     pub fn tags(self) -> Vec<Tag> {
-        let file = Bytes::from(fs::read(self.path()).unwrap());
-        let mut tags = Vec::new();
-        let mut at = 13;
-        while at + 11 <= file.len() {
-            let head = &file[at..at + 11];
-            let size = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
-            let timestamp_ms = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
-            let kind = match head[0] {
-                8 => TagKind::Audio,
-                9 => TagKind::Video,
-                _ => TagKind::Script,
-            };
-            let payload = file.slice(at + 11..at + 11 + size);
-            tags.push(Tag {
-                kind,
-                timestamp_ms,
-                payload,
-            });
-            at += 11 + size + 4;
-        }
-        // FFmpeg ends the picture track with an end-of-sequence tag: a loop has no use for it.
-        tags.retain(|tag| !(tag.kind == TagKind::Video && tag.payload.get(1) == Some(&2)));
-        tags
+        tags(&self.path())
     }
+}
+
+/// The media tags of an FLV file.
+pub fn tags(path: &Path) -> Vec<Tag> {
+    let file = Bytes::from(fs::read(path).unwrap());
+    let mut tags = Vec::new();
+    let mut at = 13;
+    while at + 11 <= file.len() {
+        let head = &file[at..at + 11];
+        let size = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
+        let timestamp_ms = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
+        let kind = match head[0] {
+            8 => TagKind::Audio,
+            9 => TagKind::Video,
+            _ => TagKind::Script,
+        };
+        let payload = file.slice(at + 11..at + 11 + size);
+        tags.push(Tag {
+            kind,
+            timestamp_ms,
+            payload,
+        });
+        at += 11 + size + 4;
+    }
+    // FFmpeg ends the picture track with an end-of-sequence tag: a loop has no use for it.
+    tags.retain(|tag| !(tag.kind == TagKind::Video && tag.payload.get(1) == Some(&2)));
+    tags
 }
 
 /// Is it a sequence header of either track?
