@@ -7,6 +7,7 @@
 mod accounts;
 mod channels;
 mod commands;
+mod frames;
 mod hostile;
 mod http;
 mod hub;
