@@ -27,6 +27,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// Handshakes refused for want of a place in the listener's queue are tried again.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// Where a message's number stands, and within how many bytes of its beginning.
+const SEQ: &[u8] = b"\"seq\":";
+const CHAT_HEAD: usize = 120;
+
 /// What a message says: its number and when it was sent.
 pub fn stamp(number: u64, began: Instant) -> String {
     format!("#{number}@{}#", began.elapsed().as_micros())
@@ -297,11 +301,14 @@ impl One {
                 self.message(number, (!history).then_some(sent_us));
             }
         }
-        if (history || head.starts_with(b"{\"type\":\"chat\""))
-            && let Some(seq) = last_after(payload, b"\"seq\":")
-        {
-            self.seq = seq;
-        }
+        let seq = if history {
+            last_after(payload, SEQ)
+        } else if head.starts_with(b"{\"type\":\"chat\"") {
+            after(&payload[..payload.len().min(CHAT_HEAD)], SEQ).and_then(digits)
+        } else {
+            None
+        };
+        self.seq = seq.unwrap_or(self.seq);
     }
 
     fn message(&mut self, number: u64, sent_us: Option<u64>) {
@@ -359,6 +366,11 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+fn digits(bytes: &[u8]) -> Option<u64> {
+    let end = bytes.iter().position(|b| !b.is_ascii_digit())?;
+    number(&bytes[..end])
+}
+
 fn after<'a>(bytes: &'a [u8], what: &[u8]) -> Option<&'a [u8]> {
     let at = bytes
         .windows(what.len())
@@ -370,9 +382,7 @@ fn last_after(bytes: &[u8], what: &[u8]) -> Option<u64> {
     let at = bytes
         .windows(what.len())
         .rposition(|window| window == what)?;
-    let rest = &bytes[at + what.len()..];
-    let end = rest.iter().position(|b| !b.is_ascii_digit())?;
-    number(&rest[..end])
+    digits(&bytes[at + what.len()..])
 }
 
 /// The handshake; what came after it is given too.

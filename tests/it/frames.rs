@@ -274,8 +274,8 @@ fn expired(live: &Live) {
     let mut dan = short.anyone("");
     let token = rest::log_in(short.server.http, "dan");
     dan.does("auth", json!({ "token": token }));
-    let ended = dan.until("auth", |auth| auth["authenticated"] == false);
-    assert_eq!(ended["reason"], "token_expired");
+    let ended = dan.until("auth", |auth| auth["reason"] == "token_expired");
+    assert_eq!(ended["authenticated"], false);
     dan.refused("chat", json!({ "message": "hi" }), "auth_required");
     dan.refused("auth", json!({ "token": token }), "token_expired");
     let renewed = rest::log_in(short.server.http, "dan");

@@ -22,6 +22,7 @@ mod publish;
 mod refusals;
 mod rest_hostile;
 mod s3;
+mod sockets;
 mod streams;
 mod support;
 mod tidy;

@@ -1,6 +1,7 @@
 //! A member of a room, whose every frame is kept. It does not know what the frames mean.
 
 use std::{
+    collections::VecDeque,
     io::Write,
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
@@ -26,6 +27,8 @@ pub struct Socket {
     ws: WebSocket<TcpStream>,
     tap: Tap,
     asked: u64,
+    /// Frames that came before an answer that was waited for.
+    passed: VecDeque<Value>,
 }
 
 impl Socket {
@@ -68,6 +71,7 @@ impl Socket {
             ws,
             tap: tap.clone(),
             asked: 0,
+            passed: VecDeque::new(),
         }
     }
 
@@ -91,6 +95,14 @@ impl Socket {
     /// The next frame; `Err` is the code and reason of the server's close.
     #[track_caller]
     pub fn frame(&mut self) -> Result<Value, (u16, String)> {
+        match self.passed.pop_front() {
+            Some(frame) => Ok(frame),
+            None => self.read(),
+        }
+    }
+
+    #[track_caller]
+    fn read(&mut self) -> Result<Value, (u16, String)> {
         loop {
             match self.ws.read() {
                 Ok(Message::Text(text)) => {
@@ -129,7 +141,8 @@ impl Socket {
         self.until(kind, |_| true)
     }
 
-    /// Sends a frame with a `ref` and gives what it is answered: `ack`'s or `error`'s data.
+    /// Sends a frame with a `ref` and gives what it is answered: `ack`'s or `error`'s data. What came
+    /// before it is still to be read.
     #[track_caller]
     pub fn ask(&mut self, kind: &str, data: Value) -> Value {
         self.asked += 1;
@@ -137,12 +150,13 @@ impl Socket {
         self.send(&json!({ "type": kind, "data": data, "ref": reference }));
         loop {
             let frame = self
-                .frame()
+                .read()
                 .unwrap_or_else(|end| panic!("{end:?} for {kind}"));
             let answer = frame["type"] == "ack" || frame["type"] == "error";
             if answer && frame["ref"] == reference {
                 return frame["data"].clone();
             }
+            self.passed.push_back(frame);
         }
     }
 
