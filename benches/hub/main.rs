@@ -234,18 +234,11 @@ impl Room {
             leave(vec![one]).await;
         }
         let name = self.server.name;
-        add(
-            figures,
-            name,
-            "without a stalled member: p99, ms",
-            median(&mut without),
-        );
-        add(
-            figures,
-            name,
-            "with one stalled member: p99, ms",
-            median(&mut with),
-        );
+        let (without, with) = (median(&mut without), median(&mut with));
+        add(figures, name, "without a stalled member: p99, ms", without);
+        add(figures, name, "with one stalled member: p99, ms", with);
+        let times = with / without;
+        add(figures, name, "with one stalled member: p99, times", times);
         Ok(())
     }
 }
@@ -290,7 +283,7 @@ fn print(figures: &Figures, members: usize, runs: usize) {
         let of = |server| {
             let values = figures.get(&(what, server));
             values.map_or("-".into(), |values| {
-                format!("{:.1}", median(&mut values.clone()))
+                format!("{:.2}", median(&mut values.clone()))
             })
         };
         println!("| {what} | {} | {} |", of("cauce"), of("nchan"));

@@ -281,3 +281,25 @@ fn a_thousand_joins_and_leaves_at_a_time_leave_nothing_behind() {
     // Of 2,000 sockets more, at 8 KiB each, nothing may stay.
     assert!(grown < 8 << 20, "{after_one} {after_three}");
 }
+
+#[test]
+fn one_address_one_user_and_one_room_have_so_many_sockets() {
+    let live = Live::with(&["ana", "bob"], |config| {
+        config.limits.hub_sockets_per_address = 4;
+        config.limits.hub_sockets_per_user = 2;
+        config.limits.hub_members = 3;
+    });
+    let _both = (live.member(0), live.member(0));
+    assert_eq!(live.member(0).closed().0, 4504);
+    let mut third = live.anyone("");
+    third.next("voice_state");
+    assert_eq!(live.anyone("").closed().0, 1013);
+    let other = stream(&live.server, &live.tokens[1]);
+    let elsewhere = || Socket::join(&live.server, &other.uid, "", "", &live.tap);
+    let mut fourth = elsewhere();
+    fourth.next("voice_state");
+    assert_eq!(elsewhere().closed().0, 4504);
+    // A login on an open socket counts too.
+    third.send(&json!({ "type": "auth", "data": { "token": live.tokens[0] } }));
+    assert_eq!(third.closed().0, 4504);
+}
