@@ -225,8 +225,9 @@ impl Live {
         let server = Server::with(|config| {
             config.rtmp.idle_timeout = Duration::from_secs(600);
             // Frames come faster here than people write them.
-            config.limits.hub_frames_per_s = 10_000;
-            config.chat.burst = 10_000;
+            config.limits.hub_frames_per_s = 1_000_000;
+            config.chat.per = Duration::from_millis(1);
+            config.chat.burst = 1000;
             edit(config);
         });
         let account = |name: &&str| rest::account(server.http, name);
