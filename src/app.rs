@@ -102,7 +102,7 @@ impl App {
         let (http, rtmp) = (address(&ports.http)?, address(&ports.rtmp)?);
         let metrics = telemetry::metrics()?;
         let (mail, postman) = Mail::new(&config)?;
-        let turn = Turn::open(&config.voice)?;
+        let turn = open_turn(&config)?;
         let secret = Secret::load_or_create(&config.auth.jwt_secret_file)?;
         let db = Db::open(&config.database_path, config.limits.db_queue)?;
         let store = open_store(&config).await?;
@@ -207,6 +207,14 @@ impl App {
         }
         info!("stopped");
     }
+}
+
+/// The servers that callers are told of, with the secret shared with them.
+///
+/// # Errors
+/// [`Kind::Config`]: no URLs of such servers, or no secret.
+pub fn open_turn(config: &Config) -> Result<Turn> {
+    Turn::open(&config.voice)
 }
 
 /// Opens the store that `storage.backend` names.

@@ -36,6 +36,7 @@ pub(super) async fn check(config: &Config) -> Answer {
             Secret::load_or_create(secret_file).map(|_| shown(secret_file)),
         ),
         ("mail", mail(config)),
+        ("voice", voice(config)),
         ("database", database(config).await),
         ("storage", storage(config).await),
         ("slate", app::check_slate(config)),
@@ -54,6 +55,13 @@ fn mail(config: &Config) -> Result<String> {
     let (mail, _) = Mail::new(config)?;
     let found = if mail.is_set() { "set" } else { "not set" };
     Ok(format!("smtp.url is {found}"))
+}
+
+/// Whether callers' servers are URLs, and the secret shared with the TURN server can be read.
+fn voice(config: &Config) -> Result<String> {
+    app::open_turn(config)?;
+    let set = config.voice.turn_secret_file.as_deref().map(shown);
+    Ok(set.unwrap_or_else(|| "voice.turn_secret_file is not set".into()))
 }
 
 /// Opens it, which migrates it, and reads.
@@ -167,6 +175,22 @@ mod tests {
         let json = answer.json.unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["items"][1]["detail"], "no disk");
+    }
+
+    #[test]
+    fn the_turn_secret_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::in_directory(directory.path().to_owned());
+        assert!(voice(&config).unwrap().contains("not set"));
+        let file = directory.path().join("turn.key");
+        config.voice.turn_secret_file = Some(file.clone());
+        let error = voice(&config).unwrap_err().to_string();
+        assert!(
+            error.starts_with("voice.turn_secret_file: cannot read"),
+            "{error}"
+        );
+        std::fs::write(file, "s".repeat(32)).unwrap();
+        assert!(voice(&config).unwrap().ends_with("turn.key"));
     }
 
     #[tokio::test]

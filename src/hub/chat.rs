@@ -16,8 +16,9 @@ use std::{
 
 pub use frame::{Command, Target};
 pub use moderation::Moderation;
+pub use words::BlockedWords;
 
-use self::{frame::said_frame, rate::Rate, words::BlockedWords};
+use self::{frame::said_frame, rate::Rate};
 use super::{
     effects::{Ack, Effects, Persist, Refusal, To},
     member::{Member, Now, Role, User},

@@ -1,7 +1,7 @@
 //! Rooms: everyone who watches a stream, on one WebSocket each. It does not know HTTP requests, or
 //! how a stream is ingested.
 //!
-//! `socket` is one WebSocket; `hall` a room with its members' queues; `room` and the features under
+//! `link` is one WebSocket's bytes, `socket` what is done with them; `hall` a room with its members' queues; `room` and the features under
 //! it (`chat`, `presence`, `status`) are pure: time and commands in, [`effects`] out. `follow` brings
 //! in what changed elsewhere.
 
@@ -10,6 +10,7 @@ mod command;
 pub mod effects;
 mod follow;
 mod hall;
+mod link;
 pub mod member;
 mod outbox;
 pub mod pace;

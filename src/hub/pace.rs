@@ -2,18 +2,81 @@
 //! not know what is done or what a refusal says.
 //!
 //! One number a key: the time at which all that was taken is paid back (the "theoretical arrival
-//! time" of the generic cell rate algorithm). A key that owes nothing is forgotten.
+//! time" of the generic cell rate algorithm). A key that owes nothing is forgotten. Chat messages
+//! have a window instead (`chat::rate`): "3 in 2 seconds" is said of any 2 seconds.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
 /// Keys remembered before those that owe nothing are looked for.
 const SWEEP_AT_LEAST: usize = 64;
 
+/// `burst` at once, and one more after each `every`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    every: Duration,
+    slack: Duration,
+}
+
+impl Rate {
+    /// See the type.
+    pub fn new(burst: u32, every: Duration) -> Self {
+        Self {
+            every,
+            slack: every.saturating_mul(burst.saturating_sub(1)),
+        }
+    }
+
+    /// So many each second, and twice as many at once.
+    pub fn per_s(count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        Self::new(count.saturating_mul(2), Duration::from_secs(1) / count)
+    }
+
+    /// Seconds until one more may be, for one who has paid at `paid`.
+    fn wait_s(self, paid: Duration, now: Duration) -> Option<f64> {
+        let free_at = paid.saturating_sub(self.slack);
+        (free_at > now).then(|| (free_at - now).as_secs_f64())
+    }
+
+    /// When one more is paid back.
+    fn count(self, paid: Duration, now: Duration) -> Duration {
+        paid.max(now).saturating_add(self.every)
+    }
+}
+
+/// A rate for one.
+#[derive(Debug)]
+pub struct Meter {
+    rate: Rate,
+    paid: Duration,
+}
+
+impl Meter {
+    /// Owes nothing.
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            paid: Duration::ZERO,
+        }
+    }
+
+    /// Counts one if it is allowed. `now` never goes back.
+    ///
+    /// # Errors
+    /// Seconds until it is.
+    pub fn take(&mut self, now: Duration) -> Result<(), f64> {
+        if let Some(seconds) = self.rate.wait_s(self.paid, now) {
+            return Err(seconds);
+        }
+        self.paid = self.rate.count(self.paid, now);
+        Ok(())
+    }
+}
+
 /// A rate for each of many.
 #[derive(Debug)]
 pub struct Pace<K> {
-    every: Duration,
-    slack: Duration,
+    rate: Rate,
     paid: HashMap<K, Duration>,
     sweep_at: usize,
 }
@@ -22,8 +85,7 @@ impl<K: Eq + Hash> Pace<K> {
     /// `burst` at once, and one more after each `every`.
     pub fn new(burst: u32, every: Duration) -> Self {
         Self {
-            every,
-            slack: every.saturating_mul(burst.saturating_sub(1)),
+            rate: Rate::new(burst, every),
             paid: HashMap::new(),
             sweep_at: SWEEP_AT_LEAST,
         }
@@ -31,9 +93,7 @@ impl<K: Eq + Hash> Pace<K> {
 
     /// Seconds until `key` may go on; `None` when it may now. `now` never goes back.
     pub fn wait_s(&self, key: &K, now: Duration) -> Option<f64> {
-        let paid = *self.paid.get(key)?;
-        let free_at = paid.saturating_sub(self.slack);
-        (free_at > now).then(|| (free_at - now).as_secs_f64())
+        self.rate.wait_s(*self.paid.get(key)?, now)
     }
 
     /// Counts one, whether it was allowed or not.
@@ -43,7 +103,7 @@ impl<K: Eq + Hash> Pace<K> {
             self.sweep_at = (self.paid.len() * 2).max(SWEEP_AT_LEAST);
         }
         let paid = self.paid.entry(key).or_insert(now);
-        *paid = (*paid).max(now).saturating_add(self.every);
+        *paid = self.rate.count(*paid, now);
     }
 
     /// Counts one if it is allowed.
@@ -120,6 +180,16 @@ mod tests {
         assert_eq!(pace.take("a", ms(1050)), Err(1.0));
         pace.forget(&"a");
         assert_eq!(pace.take("a", ms(1050)), Ok(()));
+    }
+
+    #[test]
+    fn a_client_may_send_so_many_frames_and_not_more() {
+        let mut meter = Meter::new(Rate::per_s(10));
+        let taken = (0..100).filter(|_| meter.take(ms(5)).is_ok()).count();
+        assert_eq!(taken, 20);
+        assert_eq!(meter.take(ms(5)), Err(0.1));
+        assert_eq!(meter.take(ms(105)), Ok(()));
+        assert_eq!(meter.take(ms(105)), Err(0.1));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! `duplicate`. The newest and most wanted stay here; every question stays in the database.
 
 mod frame;
+mod state;
 mod text;
 
 use std::{
@@ -14,8 +15,10 @@ use std::{
 };
 
 pub use frame::Command;
+pub use state::State;
 
 use super::{
+    chat::BlockedWords,
     effects::{Ack, Effects, Persist, Refusal, To},
     member::{Member, Now, Role, User},
     pace::{Pace, Throttle},
@@ -52,75 +55,19 @@ pub struct Rules {
     pub per: Duration,
     /// Questions kept in memory.
     pub kept: usize,
+    /// Words that viewers may use in questions as little as in the chat.
+    pub blocked: BlockedWords,
 }
 
 impl Rules {
-    /// As configured: `questions.*` and `limits.questions_kept`.
+    /// As configured: `questions.*`, `limits.questions_kept`, `chat.blocked_words`.
     pub fn of(config: &Config) -> Self {
         Self {
             moderated: config.questions.moderated,
             chars_max: config.questions.max_chars,
             per: config.questions.per,
             kept: config.limits.questions_kept,
-        }
-    }
-}
-
-/// Where a question is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Waits for a moderator; owner and moderators see it.
-    Pending,
-    /// Everyone sees it.
-    Open,
-    /// On screen now.
-    Live,
-    /// Answered in writing or in the stream.
-    Answered,
-    /// Will not be answered.
-    Dismissed,
-}
-
-impl State {
-    /// As frames and the database write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Open => "open",
-            Self::Live => "live",
-            Self::Answered => "answered",
-            Self::Dismissed => "dismissed",
-        }
-    }
-
-    /// Reads what [`State::as_str`] wrote.
-    pub fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Pending,
-            Self::Open,
-            Self::Live,
-            Self::Answered,
-            Self::Dismissed,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
-    }
-
-    /// Whether viewers see it.
-    pub fn is_public(self) -> bool {
-        matches!(self, Self::Open | Self::Live | Self::Answered)
-    }
-
-    /// Forward, skipping if need be; off the screen again; and back from a hasty dismissal. What
-    /// was answered stays answered, perhaps with another answer.
-    fn may_become(self, next: Self) -> bool {
-        use State::{Answered, Dismissed, Live, Open, Pending};
-        match self {
-            Pending => next != Pending,
-            Open => matches!(next, Live | Answered | Dismissed),
-            Live => matches!(next, Open | Answered | Dismissed),
-            Answered => next == Answered,
-            Dismissed => next == Open,
+            blocked: BlockedWords::new(&config.chat.blocked_words),
         }
     }
 }
@@ -182,7 +129,7 @@ impl Questions {
     ///
     /// # Errors
     /// As the contract names them: `auth_required`, `forbidden`, `rate_limited`, `too_long`,
-    /// `duplicate`, `bad_message`, `not_found`.
+    /// `blocked_word`, `duplicate`, `bad_message`, `not_found`.
     pub fn apply(
         &mut self,
         now: Now,
@@ -255,6 +202,10 @@ impl Questions {
             return Err(Refusal::retry(ErrorCode::RateLimited, message, seconds));
         }
         let text = text::clean(text, self.rules.chars_max)?;
+        if self.rules.blocked.found_in(&text) {
+            let message = "The question contains a word that is not allowed here.";
+            return Err(Refusal::new(ErrorCode::BlockedWord, message));
+        }
         let normal = text::normal(&text);
         let mut same = self.kept.values().filter(|q| q.normal == normal);
         if same.any(|q| q.row.author_id == user.id && q.state != State::Dismissed) {

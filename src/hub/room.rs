@@ -1,6 +1,8 @@
 //! One room as a pure state machine: its members, what they may do, and its features put together.
 //! It does not know sockets, the database or a clock.
 
+mod login;
+
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
@@ -8,19 +10,20 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+pub use login::{Login, Lost};
 
+use self::login::auth_frame;
 use super::{
     chat::{self, Chat, Known},
     command::Command,
     effects::{Ack, Effects, Refusal, To},
-    member::{Member, MemberId, Now, Role, User},
+    member::{Member, MemberId, Now, Role},
     presence::{self, Presence},
     questions::{self, Questions},
     status::Status,
     turn::Turn,
     voice::{self, Voice},
-    wire::{Close, ErrorCode, Frame, encode},
+    wire::{Close, ErrorCode, Frame},
 };
 use crate::{
     config::Config,
@@ -56,26 +59,6 @@ impl Rules {
     }
 }
 
-/// A valid login token's holder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    /// Who.
-    pub user: User,
-    /// What the account's tokens must carry for this one to stay good.
-    pub generation: i64,
-    /// When the token's time is over, by the hub's own clock.
-    pub expires: Duration,
-}
-
-/// Why a member is logged in no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// Its password was changed, or the account is gone.
-    Revoked,
-    /// The account was banned.
-    Banned,
-}
-
 /// One socket's place.
 #[derive(Debug)]
 struct Place {
@@ -99,17 +82,6 @@ pub struct Room {
     members_max: usize,
     /// When sockets are closed because the stream is over.
     closes_at: Option<Duration>,
-}
-
-#[derive(Serialize)]
-struct Auth<'a> {
-    authenticated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
 }
 
 impl Room {
@@ -181,28 +153,6 @@ impl Room {
             self.voice.left(now, id);
         }
         Effects::none()
-    }
-
-    /// A socket logs in, or in again.
-    pub fn login(&mut self, now: Now, id: MemberId, login: Login) -> Effects {
-        let mut effects = Effects::none();
-        let member = self.member(id, Some(&login));
-        let Some(place) = self.places.get_mut(&id) else {
-            return effects;
-        };
-        place.login = Some((login.generation, login.expires));
-        if place.member.user != member.user {
-            self.voice.left(now, id);
-        }
-        place.member = member.clone();
-        self.presence
-            .joined(now, id, place.address, member.user.as_ref());
-        effects.send(To::Member(id), auth_frame(&member, None));
-        for frame in self.for_role(&member) {
-            effects.send(To::Member(id), frame);
-        }
-        effects.append(self.voice.arrived(now, &member));
-        effects
     }
 
     /// Carries out one frame.
@@ -280,11 +230,7 @@ impl Room {
         self.chat.tick(now);
         effects.append(self.questions.tick(now));
         effects.append(self.voice.tick(now));
-        let over = |place: &Place| place.login.is_some_and(|(_, expires)| expires <= now.mono);
-        let expired = self.places.values().filter(|place| over(place));
-        for id in expired.map(|place| place.member.id).collect::<Vec<_>>() {
-            effects.append(self.expire(now, id));
-        }
+        effects.append(self.expire(now));
         if self.closes_at.is_some_and(|at| at <= now.mono) {
             effects.close(To::Everyone, Close::Ended);
         }
@@ -312,48 +258,6 @@ impl Room {
             effects.append(self.voice.finish(now));
         }
         self.status = status;
-        effects
-    }
-
-    /// Who moderates was read again.
-    pub fn set_moderators(&mut self, moderators: HashSet<i64>) -> Effects {
-        self.chat.set_moderators(moderators);
-        let mut changed = vec![];
-        for place in self.places.values_mut() {
-            let Some(user) = &place.member.user else {
-                continue;
-            };
-            let role = self.chat.role(user.id);
-            if role != place.member.role {
-                place.member.role = role;
-                changed.push(place.member.clone());
-            }
-        }
-        let mut effects = Effects::none();
-        for member in changed {
-            effects.send(To::Member(member.id), auth_frame(&member, None));
-            for frame in self.for_role(&member) {
-                effects.send(To::Member(member.id), frame);
-            }
-        }
-        effects
-    }
-
-    /// Accounts were read again: `lost` says of a user and its token's generation whether the login
-    /// holds.
-    pub fn recheck(&self, lost: impl Fn(i64, i64) -> Option<Lost>) -> Effects {
-        let mut effects = Effects::none();
-        for place in self.places.values() {
-            let (Some(user), Some((generation, _))) = (&place.member.user, place.login) else {
-                continue;
-            };
-            let close = match lost(user.id, generation) {
-                None => continue,
-                Some(Lost::Revoked) => Close::Revoked,
-                Some(Lost::Banned) => Close::Banned,
-            };
-            effects.close(To::Member(place.member.id), close);
-        }
         effects
     }
 
@@ -440,25 +344,6 @@ impl Room {
         Member { id, user, role }
     }
 
-    /// Ends a login whose token's time is over; the socket goes on reading.
-    fn expire(&mut self, now: Now, id: MemberId) -> Effects {
-        let mut effects = Effects::none();
-        let Some(place) = self.places.get_mut(&id) else {
-            return effects;
-        };
-        if place.login.is_none_or(|(_, expires)| expires > now.mono) {
-            return effects;
-        }
-        place.login = None;
-        self.voice.left(now, id);
-        place.member.user = None;
-        place.member.role = Role::Viewer;
-        self.presence.joined(now, id, place.address, None);
-        let frame = auth_frame(&place.member, Some("token_expired"));
-        effects.send(To::Member(id), frame);
-        effects
-    }
-
     /// Begins with `auth`.
     fn greeting(&self, now: Now, member: &Member, site: &str, known: Option<&Known>) -> Vec<Frame> {
         let mut frames = vec![
@@ -478,17 +363,6 @@ impl Room {
         frames.extend(self.voice.recognise(member));
         frames
     }
-}
-
-fn auth_frame(member: &Member, reason: Option<&'static str>) -> Frame {
-    let username: Option<&Arc<str>> = member.user.as_ref().map(|user| &user.name);
-    let auth = Auth {
-        authenticated: username.is_some(),
-        username: username.map(|name| &**name),
-        role: username.map(|_| member.role.as_str()),
-        reason,
-    };
-    encode("auth", &auth)
 }
 
 #[cfg(test)]

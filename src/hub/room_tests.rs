@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::hub::member::User;
 use crate::name::StreamUid;
 
 fn at(ms: u64) -> Now {

@@ -1,27 +1,14 @@
-//! One WebSocket, from the end of its handshake to its close: reads frames, writes the member's
-//! queue, pings. Nothing here waits for another member. It does not know what frames mean.
+//! One member's session, from the end of its handshake to its close: frames are read, paced and
+//! answered, pings sent. Nothing here waits for another member. It does not know what frames mean,
+//! or how they are written.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{Sink as _, Stream as _, StreamExt as _};
 use metrics::counter;
 use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep, sleep_until, timeout},
-};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Bytes, Error, Message, Utf8Bytes,
-        error::CapacityError,
-        protocol::{CloseFrame, Role, WebSocketConfig},
-    },
+    time::Instant,
 };
 
 use super::{
@@ -29,69 +16,33 @@ use super::{
     command::{Command, Inbound},
     effects::{Ack, Refusal},
     hall::Present,
+    link::{Event, Link},
     member::User,
-    outbox::Outbox,
+    pace::{Meter, Rate},
     room::Login,
     seats::Seat,
     wire::{self, Close, Envelope, ErrorCode},
 };
 use crate::{
     auth::{BadToken, Bearer, Identity, NoIdentity},
-    config::Config,
     person::Username,
 };
 
-/// tungstenite's read buffer, bytes: it is allocated for every socket.
-const READ_BUFFER_BYTES: usize = 4096;
-/// Written together under load, bytes.
-const WRITE_BUFFER_BYTES: usize = 4096;
-/// Longest JSON of one character, bytes, and of a message without its text: what a history can take.
-const CHAR_BYTES_MAX: usize = 6;
-const MESSAGE_BYTES: usize = 1024;
 /// Pings without any answer before the socket is given up.
 const PINGS_MISSED: u32 = 2;
 /// When one who comes during a restart is to come back, seconds.
 const RETURN_S: &str = "1.0";
-/// Close codes of the protocol itself (RFC 6455 7.4.1).
-const PROTOCOL_ERROR: u16 = 1002;
-const NOT_UTF8: u16 = 1007;
-const TOO_BIG: u16 = 1009;
-
-/// What a socket brings next.
-enum Event {
-    Text(Utf8Bytes),
-    Binary,
-    /// A ping or pong.
-    Alive,
-    /// Time to look at the clock, or the queue has a reason to close.
-    Due,
-    /// The client closed or broke off.
-    Gone,
-    /// The client broke the protocol.
-    Broken(u16),
-}
-
-/// A WebSocket with its queue.
-struct Link<S> {
-    socket: WebSocketStream<S>,
-    flushed: bool,
-    timer: Pin<Box<Sleep>>,
-}
 
 /// Serves `stream` to its end.
 pub(super) async fn serve<S>(inner: &Arc<Inner>, stream: S, newcomer: Newcomer)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = settings(&inner.config);
-    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let mut link = Link {
-        socket,
-        flushed: true,
-        timer: Box::pin(sleep_until(Instant::now() + inner.config.limits.hub_ping)),
-    };
+    let mut link = Link::new(stream, inner.config.limits.hub_frame_bytes).await;
     let patience = inner.config.hub.slow_grace;
-    let (code, reason) = match admit(inner, &newcomer).await {
+    // What is done rarely is put aside: the rest is what a quiet socket costs.
+    let admitted = Box::pin(admit(inner, newcomer)).await;
+    let (code, reason) = match admitted {
         Ok((present, seat)) => {
             let mut session = Session::new(inner, present, seat);
             let end = session.run(&mut link).await;
@@ -99,18 +50,18 @@ where
             drop(session);
             match end {
                 Some(end) => end,
-                None => return,
+                None => return Box::pin(link.part(patience)).await,
             }
         }
         Err(close @ Close::Restarting) => (close as u16, RETURN_S.to_owned()),
         Err(close) => (close as u16, String::new()),
     };
     counter!("cauce_hub_closed_total", "code" => code.to_string()).increment(1);
-    link.close(code, reason, patience).await;
+    Box::pin(link.close(code, reason, patience)).await;
 }
 
 /// A seat and a place in the room.
-async fn admit(inner: &Inner, newcomer: &Newcomer) -> Result<(Present, Seat), Close> {
+async fn admit(inner: &Inner, newcomer: Newcomer) -> Result<(Present, Seat), Close> {
     let seat = inner.seats.take(newcomer.address);
     let mut seat = seat.ok_or(Close::TooMany)?;
     let login = newcomer.login.as_ref();
@@ -120,7 +71,7 @@ async fn admit(inner: &Inner, newcomer: &Newcomer) -> Result<(Present, Seat), Cl
         return Err(Close::TooMany);
     }
     let login = login.map(|(bearer, identity)| login_of(inner, bearer, identity));
-    let present = inner.enter(newcomer, login).await?;
+    let present = inner.enter(&newcomer, login).await?;
     Ok((present, seat))
 }
 
@@ -139,29 +90,12 @@ fn login_of(inner: &Inner, bearer: &Bearer, identity: &Identity) -> Login {
     }
 }
 
-fn settings(config: &Config) -> WebSocketConfig {
-    let message = config.chat.max_chars * CHAR_BYTES_MAX + MESSAGE_BYTES;
-    let greeting = config.hub.history.saturating_mul(message);
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        // Never reached: no frame is handed over before the one before is written, except those
-        // that fit into WRITE_BUFFER_BYTES.
-        .max_write_buffer_size(
-            greeting
-                .saturating_add(config.hub.queue_bytes)
-                .saturating_add(2 * WRITE_BUFFER_BYTES + MESSAGE_BYTES * 1024),
-        )
-        .max_message_size(Some(config.limits.hub_frame_bytes))
-        .max_frame_size(Some(config.limits.hub_frame_bytes))
-}
-
 /// What a member is while it is in the room.
 struct Session<'a> {
     inner: &'a Inner,
     present: Present,
     seat: Seat,
-    pace: Pace,
+    frames: Meter,
     ping_at: Instant,
     unanswered: u32,
 }
@@ -176,7 +110,7 @@ impl<'a> Session<'a> {
             inner,
             present,
             seat,
-            pace: Pace::new(inner.config.limits.hub_frames_per_s, now),
+            frames: Meter::new(Rate::per_s(inner.config.limits.hub_frames_per_s)),
             ping_at: now + inner.config.limits.hub_ping,
             unanswered: 0,
         }
@@ -188,14 +122,13 @@ impl<'a> Session<'a> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         loop {
-            let outbox = &self.present.outbox;
-            let event = std::future::poll_fn(|cx| link.poll(cx, outbox)).await;
+            let event = link.next(&self.present.outbox, self.ping_at).await;
             if !matches!(event, Event::Due) {
                 self.unanswered = 0;
             }
             match event {
                 Event::Text(text) => {
-                    if let Err((close, reason)) = self.text(&text).await {
+                    if let Err((close, reason)) = Box::pin(self.text(&text)).await {
                         return Some((close as u16, reason));
                     }
                 }
@@ -219,8 +152,6 @@ impl<'a> Session<'a> {
                 self.ping_at = now + self.inner.config.limits.hub_ping;
                 link.ping();
             }
-            // `Link::poll` brings it forward while the queue is full.
-            link.timer.as_mut().reset(self.ping_at);
         }
     }
 
@@ -229,12 +160,12 @@ impl<'a> Session<'a> {
             Ok(frame) => frame,
             Err(refusal) => {
                 // Counts too: a flood of garbage is a flood.
-                let wait = self.pace.take(Instant::now());
-                self.refuse(&wait.map_or(refusal, too_fast), None);
+                let paced = self.frames.take(self.inner.clock.now().mono);
+                self.refuse(&paced.map_or_else(too_fast, |()| refusal), None);
                 return Ok(());
             }
         };
-        if let Some(wait) = self.pace.take(Instant::now()) {
+        if let Err(wait) = self.frames.take(self.inner.clock.now().mono) {
             self.refuse(&too_fast(wait), frame.reference);
             return Ok(());
         }
@@ -321,131 +252,4 @@ fn bad(message: &'static str) -> Refusal {
 
 fn too_fast(wait_s: f64) -> Refusal {
     Refusal::retry(ErrorCode::RateLimited, "Too many frames.", wait_s)
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// Writes what the queue has, then says what comes next.
-    fn poll(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Event> {
-        outbox.register(cx.waker());
-        if let Poll::Ready(Err(error)) = self.poll_write(cx, outbox) {
-            return Poll::Ready(broken(&error));
-        }
-        let now = Instant::now();
-        if outbox.due(now).is_some() || outbox.is_caught_up() {
-            return Poll::Ready(Event::Due);
-        }
-        if let Some(at) = outbox.due_at()
-            && at > now
-            && at < self.timer.deadline()
-        {
-            self.timer.as_mut().reset(at);
-        }
-        if let Poll::Ready(next) = Pin::new(&mut self.socket).poll_next(cx) {
-            return Poll::Ready(match next {
-                Some(Ok(Message::Text(text))) => Event::Text(text),
-                Some(Ok(Message::Binary(_))) => Event::Binary,
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                    // A pong of ours waits to be written.
-                    self.flushed = false;
-                    Event::Alive
-                }
-                Some(Ok(Message::Close(_))) | None => Event::Gone,
-                Some(Err(error)) => broken(&error),
-            });
-        }
-        self.timer.as_mut().poll(cx).map(|()| Event::Due)
-    }
-
-    /// Hands frames over as long as the socket takes them.
-    fn poll_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Result<(), Error>> {
-        loop {
-            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
-            let Some(frame) = outbox.take() else { break };
-            self.flushed = false;
-            Pin::new(&mut self.socket).start_send(Message::Text(frame))?;
-        }
-        if !self.flushed {
-            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
-            self.flushed = true;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Queues a ping. An error shows at the next write.
-    fn ping(&mut self) {
-        self.flushed = false;
-        let _ = Pin::new(&mut self.socket).start_send(Message::Ping(Bytes::new()));
-    }
-
-    /// The closing handshake, as far as the client takes part in it.
-    async fn close(mut self, code: u16, reason: String, patience: Duration) {
-        let frame = CloseFrame {
-            code: code.into(),
-            reason: reason.into(),
-        };
-        let shake = async {
-            if self.socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
-            }
-        };
-        let _ = timeout(patience, shake).await;
-    }
-}
-
-/// What a failed read or write says of the client.
-fn broken(error: &Error) -> Event {
-    match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Event::Broken(TOO_BIG),
-        Error::Utf8(_) => Event::Broken(NOT_UTF8),
-        Error::Protocol(_) => Event::Broken(PROTOCOL_ERROR),
-        _ => Event::Gone,
-    }
-}
-
-/// How many frames a client may send: `per_s` each second, and twice as many at once.
-#[derive(Debug)]
-struct Pace {
-    per_s: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Pace {
-    fn new(per_s: usize, now: Instant) -> Self {
-        let per_s = per_s as f64;
-        Self {
-            per_s,
-            left: 2.0 * per_s,
-            at: now,
-        }
-    }
-
-    /// Takes one; else the seconds until there is one.
-    fn take(&mut self, now: Instant) -> Option<f64> {
-        let earned = now.duration_since(self.at).as_secs_f64() * self.per_s;
-        self.left = (self.left + earned).min(2.0 * self.per_s);
-        self.at = now;
-        if self.left < 1.0 {
-            return Some((1.0 - self.left) / self.per_s);
-        }
-        self.left -= 1.0;
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_may_send_so_many_frames_and_not_more() {
-        let start = Instant::now();
-        let mut pace = Pace::new(10, start);
-        let taken = (0..100).filter(|_| pace.take(start).is_none()).count();
-        assert_eq!(taken, 20);
-        let wait = pace.take(start).unwrap();
-        assert!((0.0..=0.1).contains(&wait));
-        assert_eq!(pace.take(start + Duration::from_millis(101)), None);
-        assert!(pace.take(start + Duration::from_millis(101)).is_some());
-    }
 }

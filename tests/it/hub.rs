@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Encoder, Key, Running, Server, http,
     server::{Site, run},
+    socket::Live,
 };
 
 /// Python with `websocket-client`, as tests/run installs it, else the one on the path.
@@ -151,7 +152,7 @@ fn the_end_of_a_stream_closes_its_room() {
 }
 
 #[test]
-fn a_banned_account_and_a_restart_close_sockets() {
+fn a_banned_account_closes_its_sockets() {
     let room = Room::with(|_| {});
     let mut banned = room.client("wait_closed");
     banned.line("in", 20, |line| (line == "in").then_some(()));
@@ -160,4 +161,31 @@ fn a_banned_account_and_a_restart_close_sockets() {
     banned.line("4503", 20, |line| {
         line.starts_with("closed 4503").then_some(())
     });
+}
+
+#[test]
+fn every_line_of_the_page_works_from_a_tool() {
+    let live = Live::with(&["ana", "bob", "cleo"], |_| {});
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = format!("/ws/streams/{}/", live.stream.uid);
+    let tokens = json!({ "ana": live.tokens[0], "bob": live.tokens[1], "cleo": live.tokens[2] });
+    let mut tool = Running::start(
+        Command::new(python())
+            .arg(root.join("tests/hub/page.py"))
+            .arg(format!("ws://{}{path}", live.server.http))
+            .arg(tokens.to_string())
+            .arg(root.join("docs/websocket.md")),
+    );
+    let sent = tool.line("end", 90, |line| {
+        line.strip_prefix("sent ").map(str::to_owned)
+    });
+    let document: Value = serde_json::from_slice(&live.server.get("/asyncapi.json").body).unwrap();
+    let messages = document["components"]["messages"].as_object().unwrap();
+    let mut promised: Vec<_> = messages
+        .keys()
+        .filter_map(|m| m.strip_prefix("client_"))
+        .collect();
+    promised.sort_unstable();
+    assert_eq!(sent.split(' ').collect::<Vec<_>>(), promised);
+    tool.succeeds(20);
 }

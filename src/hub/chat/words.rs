@@ -5,17 +5,18 @@ use unicode_normalization::UnicodeNormalization as _;
 
 /// Words that a message may not contain, as they are compared.
 #[derive(Clone, Debug, Default)]
-pub(super) struct BlockedWords(Vec<String>);
+pub struct BlockedWords(Vec<String>);
 
 impl BlockedWords {
-    pub(super) fn new(words: &[String]) -> Self {
+    /// As configured: `chat.blocked_words`.
+    pub fn new(words: &[String]) -> Self {
         let folded = words.iter().map(|word| fold(word));
         Self(folded.filter(|word| !word.is_empty()).collect())
     }
 
     /// Whether one of them stands in `text` as a word: whatever the case, the width of letters, and
     /// invisible characters within it.
-    pub(super) fn found_in(&self, text: &str) -> bool {
+    pub fn found_in(&self, text: &str) -> bool {
         if self.0.is_empty() {
             return false;
         }

@@ -12,6 +12,7 @@ fn rules() -> Rules {
         chars_max: 300,
         per: Duration::from_secs(20),
         kept: 500,
+        blocked: BlockedWords::new(&["spam".to_owned()]),
     }
 }
 
@@ -111,6 +112,20 @@ fn ok(questions: &mut Questions, ms: u64, member: &Member, command: Command) -> 
 fn refused(questions: &mut Questions, ms: u64, member: &Member, command: Command) -> ErrorCode {
     let refusal = questions.apply(at(ms), STARTED, member, command);
     refusal.unwrap_err().code
+}
+
+#[test]
+fn blocked_words_are_no_questions() {
+    let mut questions = Questions::new(rules(), vec![], 0);
+    let code = refused(&mut questions, 0, &viewer(9), ask("Why no SPAM?", false));
+    assert_eq!(code, ErrorCode::BlockedWord);
+    // The refused one does not count.
+    ok(
+        &mut questions,
+        0,
+        &viewer(9),
+        ask("Why no spammers?", false),
+    );
 }
 
 #[test]
