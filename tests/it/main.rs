@@ -24,4 +24,5 @@ mod s3;
 mod streams;
 mod support;
 mod tidy;
+mod tls;
 mod voice;

@@ -386,6 +386,7 @@ fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
         Site {
             http,
             rtmp,
+            rtmps: None,
             data_dir,
         },
     )

@@ -13,6 +13,7 @@ pub mod playlist;
 pub mod rest;
 pub mod server;
 pub mod slots;
+pub mod tls;
 pub mod wait;
 
 pub use child::Running;
