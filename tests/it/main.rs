@@ -5,14 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod accounts;
+mod cdn;
 mod channels;
 mod commands;
+mod deploy;
 mod hostile;
 mod http;
 mod hub;
 mod media;
 mod memory;
 mod openapi;
+mod outage;
 mod pages;
 mod pause;
 mod play;

@@ -350,7 +350,7 @@ fn a_stream_whose_publisher_never_returns_ends() {
 
 /// `cauce serve` with a small file system of its own as the media store, which becomes read-only
 /// when the file `read-only` appears in the data directory.
-fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
+pub fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().to_path_buf();
     let media = data_dir.join("media");

@@ -89,6 +89,11 @@ impl Running {
         assert!(status.success(), "{}: {status}:\n{}", self.name, self.log());
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// True while it runs.
     pub fn alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

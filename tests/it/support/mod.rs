@@ -8,6 +8,7 @@ pub mod count;
 pub mod encoder;
 pub mod http;
 pub mod mailbox;
+pub mod node;
 pub mod oracle;
 pub mod playlist;
 pub mod rest;
