@@ -9,6 +9,7 @@ mod cdn;
 mod channels;
 mod commands;
 mod deploy;
+mod full_disk;
 mod hostile;
 mod http;
 mod hub;
