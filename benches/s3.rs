@@ -17,7 +17,7 @@ use cauce::{
     name::{StreamKey, StreamUid},
     rtmp::client,
 };
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -74,7 +74,7 @@ async fn serve(root: &std::path::Path, arrived: Times) -> Result<SocketAddr> {
                         let mut all = arrived.lock().expect("nothing panics with it");
                         all.entry(name).or_insert_with(Instant::now);
                     }
-                    service.call(request)
+                    Service::call(&service, request)
                 });
                 let server = auto::Builder::new(TokioExecutor::new());
                 let _ = server.serve_connection(TokioIo::new(socket), look).await;

@@ -45,7 +45,7 @@ pub fn free_address() -> SocketAddr {
 /// A program that answers HTTP at `address`; its files are in `dir`.
 pub struct Node {
     pub address: SocketAddr,
-    pub child: Running,
+    _child: Running,
     _dir: TempDir,
 }
 
@@ -58,7 +58,7 @@ impl Node {
         });
         Self {
             address,
-            child,
+            _child: child,
             _dir: dir,
         }
     }
