@@ -1,6 +1,7 @@
 //! Composition root: the only file that knows every part. It does not know what any of them does.
 
 mod bucket;
+mod certificates;
 mod demo;
 mod parts;
 mod readiness;
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{parts::Parts, readiness::Readiness};
+use self::{certificates::Certificates, parts::Parts, readiness::Readiness};
 use crate::{
     api::{self, Api},
     auth::{Auth, Secret},
@@ -42,6 +43,8 @@ pub struct App {
     pub http: SocketAddr,
     /// The real RTMP address.
     pub rtmp: SocketAddr,
+    /// The real RTMPS address.
+    pub rtmps: Option<SocketAddr>,
     /// Writes its public URLs.
     pub urls: Urls,
     /// Its database.
@@ -52,18 +55,21 @@ pub struct App {
     pub auth: Auth,
     /// Its live streams.
     pub live: Live,
+    certificates: Certificates,
     readiness: Arc<Readiness>,
     stop: watch::Sender<bool>,
     supervisor: JoinHandle<()>,
     shutdown_grace: Duration,
 }
 
-/// Both ports, taken before anything else is touched.
+/// The ports, taken before anything else is touched.
 pub struct Ports {
     /// Of `http.listen`.
     pub http: TcpListener,
     /// Of `rtmp.listen`.
     pub rtmp: TcpListener,
+    /// Of `rtmp.tls.listen`.
+    pub rtmps: Option<TcpListener>,
 }
 
 impl Ports {
@@ -74,12 +80,16 @@ impl Ports {
     pub async fn take(config: &Config) -> Result<Self> {
         let http = take_port("http.listen", config.http.listen).await?;
         let rtmp = take_port("rtmp.listen", config.rtmp.listen).await?;
-        Ok(Self { http, rtmp })
+        let rtmps = match config.rtmp.tls.listen {
+            Some(address) => Some(take_port("rtmp.tls.listen", address).await?),
+            None => None,
+        };
+        Ok(Self { http, rtmp, rtmps })
     }
 }
 
 impl App {
-    /// Takes both ports, opens the database and the store, starts serving.
+    /// Takes the ports, opens the database and the store, starts serving.
     ///
     /// # Errors
     /// What could not be taken or opened; nothing runs then.
@@ -100,6 +110,8 @@ impl App {
                 .map_err(|error| Error::with(Kind::Unavailable, "cannot read a port", error))
         };
         let (http, rtmp) = (address(&ports.http)?, address(&ports.rtmp)?);
+        let rtmps = ports.rtmps.as_ref().map(address).transpose()?;
+        let certificates = Certificates::open(&config)?;
         let metrics = telemetry::metrics()?;
         let (mail, postman) = Mail::new(&config)?;
         let turn = open_turn(&config)?;
@@ -119,7 +131,7 @@ impl App {
         );
 
         let readiness = Arc::new(Readiness::new());
-        let urls = Urls::new(&config, http, rtmp);
+        let urls = Urls::new(&config, http, rtmps.unwrap_or(rtmp));
         let api = Api {
             config: config.clone(),
             db: db.clone(),
@@ -142,11 +154,16 @@ impl App {
         });
         let stop = watch::Sender::new(false);
         let mut parts = Parts::default();
-        parts.start("http", http::serve(ports.http, state, stop.subscribe()));
+        let tls = certificates.http.clone();
+        let serve = http::serve(ports.http, tls, state, stop.subscribe());
+        parts.start("http", serve);
         parts.start(
             "rtmp",
             rtmp::serve(
-                ports.rtmp,
+                rtmp::Listeners {
+                    plain: ports.rtmp,
+                    tls: ports.rtmps.zip(certificates.rtmp.clone()),
+                },
                 config.clone(),
                 auth.clone(),
                 live.clone(),
@@ -175,15 +192,22 @@ impl App {
             urls,
             http,
             rtmp,
+            rtmps,
             db,
             secret,
             auth,
             live,
             supervisor: parts.supervise(readiness.clone(), stop.subscribe()),
+            certificates,
             readiness,
             stop,
             shutdown_grace: config.shutdown_grace,
         })
+    }
+
+    /// Reads the certificates again. Whatever happens is logged, and the server goes on.
+    pub fn reload(&self) {
+        self.certificates.reload();
     }
 
     /// Restart semantics: publishers are put out and what they sent is listed and stored while viewers
@@ -242,6 +266,15 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
 /// `slate.file` is missing or unfit, in one line.
 pub fn check_slate(config: &Config) -> Result<String> {
     live::check_slate(config)
+}
+
+/// Reads the configured certificates, as a start does; how many there are.
+///
+/// # Errors
+/// One line naming the key.
+pub fn check_certificates(config: &Config) -> Result<usize> {
+    let Certificates { http, rtmp } = Certificates::open(config)?;
+    Ok(http.iter().chain(&rtmp).count())
 }
 
 /// Runs the server with a sample publisher until a signal ends it.

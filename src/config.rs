@@ -8,14 +8,16 @@ mod load;
 mod network;
 mod s3;
 mod schema;
+mod tls;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use later::{Chat, Hidden, Hub, Questions, RtmpTls, Slate, SlateMode, Smtp, Tls, Voice};
+pub use later::{Chat, Hidden, Hub, Questions, Slate, SlateMode, Smtp, Voice};
 pub use limits::Limits;
 pub use network::Network;
 pub use s3::S3;
+pub use tls::{RtmpTls, Tls};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]

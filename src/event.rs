@@ -69,16 +69,16 @@ pub struct Urls {
 }
 
 impl Urls {
-    /// The configured beginnings, else the addresses really listened on. A wildcard address is
-    /// written as loopback: nobody can connect to `0.0.0.0`.
+    /// The configured beginnings, else the addresses really listened on; `rtmp` is that of RTMPS
+    /// where there is one. A wildcard address is written as loopback: nobody can connect to `0.0.0.0`.
     pub fn new(config: &Config, http: SocketAddr, rtmp: SocketAddr) -> Self {
         let or_address = |url: &Option<String>, scheme: &str, address: SocketAddr| {
             url.clone()
                 .unwrap_or_else(|| format!("{scheme}://{}", reachable(address)))
         };
         Self {
-            http: or_address(&config.http.public_url, "http", http),
-            rtmp: or_address(&config.rtmp.public_url, "rtmp", rtmp),
+            http: or_address(&config.http.public_url, http_scheme(config), http),
+            rtmp: or_address(&config.rtmp.public_url, rtmp_scheme(config), rtmp),
         }
     }
     /// As a client reaches this server that asked for `host` (a Host header's value) over `https` or
@@ -97,7 +97,7 @@ impl Urls {
             Some(url) => url.clone(),
             // The same name, and the port that RTMP is on.
             None => match self.rtmp.rsplit_once(':') {
-                Some((_, rtmp_port)) => format!("rtmp://{name}:{rtmp_port}"),
+                Some((_, rtmp_port)) => format!("{}://{name}:{rtmp_port}", rtmp_scheme(config)),
                 None => self.rtmp.clone(),
             },
         };
@@ -140,6 +140,21 @@ impl Urls {
     /// Server and key in one, as ffmpeg wants it. Secret.
     pub fn rtmp_publish(&self, key: &StreamKey) -> String {
         format!("{}/live/{}", self.rtmp, key.as_str())
+    }
+}
+
+fn http_scheme(config: &Config) -> &'static str {
+    if config.http.is_tls() {
+        "https"
+    } else {
+        "http"
+    }
+}
+
+fn rtmp_scheme(config: &Config) -> &'static str {
+    match config.rtmp.tls.listen {
+        Some(_) => "rtmps",
+        None => "rtmp",
     }
 }
 
@@ -206,6 +221,21 @@ mod tests {
         config.rtmp.public_url = Some("rtmp://in.example".into());
         let configured = pair("https://cdn.example", "rtmp://in.example");
         assert_eq!(seen(&config, "other", false), configured);
+    }
+
+    #[test]
+    fn tls_shows_in_every_url() {
+        let mut config = Config::default();
+        config.http.tls.cert = Some("cert.pem".into());
+        config.rtmp.tls.listen = Some(([127, 0, 0, 1], 1936).into());
+        let urls = Urls::new(&config, ([0, 0, 0, 0], 443).into(), config.rtmp.told());
+        assert_eq!(urls.http, "https://127.0.0.1:443");
+        assert_eq!(urls.rtmp, "rtmps://127.0.0.1:1936");
+        let seen = urls.seen_by(&config, Some("media.example"), true);
+        assert_eq!(seen.rtmp, "rtmps://media.example:1936");
+        let uid = StreamUid::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        let socket = "wss://media.example/ws/streams/AAAAAAAAAAAAAAAAAAAAAA/";
+        assert_eq!(seen.websocket(&uid), socket);
     }
 
     #[test]

@@ -18,3 +18,4 @@ pub mod person;
 pub mod rtmp;
 pub mod telemetry;
 pub mod time;
+pub mod tls;

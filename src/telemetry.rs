@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use metrics::{describe_counter, describe_gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -102,6 +102,39 @@ fn describe() {
         ),
     ] {
         describe_counter!(name, help);
+    }
+    // A dashboard asks for these before anything happened: absent and zero are not the same to it.
+    for name in [
+        "cauce_segments_total",
+        "cauce_segment_bytes_total",
+        "cauce_segments_without_idr_total",
+        "cauce_unprotected_segments_total",
+        "cauce_abandoned_segments_total",
+        "cauce_store_failures_total",
+        "cauce_store_reads_total",
+        "cauce_rtmp_bytes_total",
+        "cauce_rtmp_messages_total",
+        "cauce_db_writes_total",
+        "cauce_hub_frames_dropped_total",
+        "cauce_hub_refused_total",
+        "cauce_hub_resyncs_total",
+        "cauce_room_writes_failed_total",
+        "cauce_room_writes_lost_total",
+        "cauce_room_writes_refused_total",
+    ] {
+        counter!(name).increment(0);
+    }
+    for name in [
+        "cauce_archive_backlog_bytes",
+        "cauce_hub_rooms",
+        "cauce_hub_sockets",
+        "cauce_live_streams",
+        "cauce_memory_bytes",
+        "cauce_room_writes_queued",
+        "cauce_rtmp_connections",
+        "cauce_rtmp_publishers",
+    ] {
+        gauge!(name).increment(0.0);
     }
     for (name, help) in [
         ("cauce_http_connections", "Open HTTP connections"),

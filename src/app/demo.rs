@@ -20,7 +20,7 @@ use crate::{
     app::{App, Ports},
     auth::Registration,
     cli::{Signals, say},
-    config::Config,
+    config::{Config, RtmpTls, Tls},
     db::{NewStream, Profile, now_ms},
     error::{Error, Kind, Result},
     name::{SessionId, StreamKey, StreamUid},
@@ -47,6 +47,7 @@ pub async fn run(config: &Config) -> Result<()> {
     let ports = Ports {
         http: free_port("http.listen", &mut config.http.listen, &mut notes).await?,
         rtmp: free_port("rtmp.listen", &mut config.rtmp.listen, &mut notes).await?,
+        rtmps: None,
     };
     let app = App::start_on(Arc::new(config), ports).await?;
     let login = create_account(&app).await?;
@@ -77,6 +78,9 @@ fn on_loopback(config: &Config) -> Config {
     config.auth.jwt_secret_file = config.data_dir.join("jwt.key");
     config.http.public_url = None;
     config.rtmp.public_url = None;
+    // A certificate is for a name, and this is loopback.
+    config.http.tls = Tls::default();
+    config.rtmp.tls = RtmpTls::default();
     for address in [&mut config.http.listen, &mut config.rtmp.listen] {
         if !address.ip().is_loopback() {
             address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));

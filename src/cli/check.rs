@@ -29,12 +29,13 @@ type Item = (&'static str, Result<String>);
 /// resolved already, which is its check.
 pub(super) async fn check(config: &Config) -> Answer {
     let secret_file = &config.auth.jwt_secret_file;
-    let items: Vec<Item> = vec![
+    let mut items: Vec<Item> = vec![
         ("configuration", Ok("every key and value is valid".into())),
         (
             "secret",
             Secret::load_or_create(secret_file).map(|_| shown(secret_file)),
         ),
+        ("certificates", certificates(config)),
         ("mail", mail(config)),
         ("voice", voice(config)),
         ("database", database(config).await),
@@ -43,11 +44,21 @@ pub(super) async fn check(config: &Config) -> Answer {
         ("http.listen", port(config.http.listen)),
         ("rtmp.listen", port(config.rtmp.listen)),
     ];
+    if let Some(listen) = config.rtmp.tls.listen {
+        items.push(("rtmp.tls.listen", port(listen)));
+    }
     describe(&items, &config.warnings)
 }
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+fn certificates(config: &Config) -> Result<String> {
+    app::check_certificates(config).map(|found| match found {
+        0 => "none is configured".into(),
+        found => format!("{found} can be used"),
+    })
 }
 
 /// Whether the settings can be used; nothing is sent.

@@ -44,7 +44,7 @@ async fn rotate(config: &Config, db: &Db, uid: &str) -> Result<Answer> {
         let line = format!("stream {uid} has ended: it has no use for a key");
         return Err(Error::new(Kind::Conflict, line));
     }
-    let urls = Urls::new(config, config.http.listen, config.rtmp.listen);
+    let urls = Urls::new(config, config.http.listen, config.rtmp.told());
     let publish = urls.rtmp_publish(&key);
     let text = format!("key      {}\npublish  {publish}", key.as_str());
     let json = json!({

@@ -17,15 +17,16 @@ pub struct Signals {
     interrupt: Signal,
 }
 
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|e| Error::with(Kind::Unavailable, "cannot listen to signals", e))
+}
+
 impl Signals {
     /// Takes both signals from their default, which would end the process at once.
     ///
     /// # Errors
     /// The operating system refuses.
     pub fn new() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|e| Error::with(Kind::Unavailable, "cannot listen to signals", e))
-        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -42,9 +43,10 @@ impl Signals {
 }
 
 /// Serves until the first signal, then drains within `shutdown_grace`; the second ends the process
-/// at once.
+/// at once. SIGHUP reloads the certificates.
 pub(super) async fn serve(config: Arc<Config>) -> Result<Answer> {
     let mut signals = Signals::new()?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let app = tokio::select! {
         app = App::start(Arc::clone(&config)) => app?,
         () = signals.next() => return Ok(Answer::none()),
@@ -52,9 +54,17 @@ pub(super) async fn serve(config: Arc<Config>) -> Result<Answer> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    say(&mut io::stdout().lock(), &ready(app.http, app.rtmp))
-        .map_err(|e| Error::with(Kind::Unavailable, "cannot write to standard output", e))?;
-    signals.next().await;
+    say(
+        &mut io::stdout().lock(),
+        &ready(app.http, app.rtmp, app.rtmps),
+    )
+    .map_err(|e| Error::with(Kind::Unavailable, "cannot write to standard output", e))?;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            Some(()) = hangup.recv() => app.reload(),
+        }
+    }
     tracing::info!(grace = ?config.shutdown_grace, "stopping");
     tokio::select! {
         drained = tokio::time::timeout(config.shutdown_grace, app.shutdown()) => {
@@ -71,8 +81,9 @@ pub(super) async fn serve(config: Arc<Config>) -> Result<Answer> {
 }
 
 /// The one line that scripts wait for, with the real ports.
-fn ready(http: SocketAddr, rtmp: SocketAddr) -> String {
-    format!("ready http={http} rtmp={rtmp}")
+fn ready(http: SocketAddr, rtmp: SocketAddr, rtmps: Option<SocketAddr>) -> String {
+    let rtmps = rtmps.map_or_else(String::new, |rtmps| format!(" rtmps={rtmps}"));
+    format!("ready http={http} rtmp={rtmp}{rtmps}")
 }
 
 #[cfg(test)]
@@ -84,6 +95,9 @@ mod tests {
         let http = "127.0.0.1:8080".parse().unwrap();
         let rtmp = "[::1]:1935".parse().unwrap();
         let line = "ready http=127.0.0.1:8080 rtmp=[::1]:1935";
-        assert_eq!(ready(http, rtmp), line);
+        assert_eq!(ready(http, rtmp, None), line);
+        let rtmps = "[::1]:1936".parse().unwrap();
+        let line = "ready http=127.0.0.1:8080 rtmp=[::1]:1935 rtmps=[::1]:1936";
+        assert_eq!(ready(http, rtmp, Some(rtmps)), line);
     }
 }

@@ -106,7 +106,7 @@ async fn create(
         .stream(&uid)
         .await?
         .ok_or_else(|| Error::new(Kind::Internal, "the stream is gone that was just made"))?;
-    let urls = Urls::new(config, config.http.listen, config.rtmp.listen);
+    let urls = Urls::new(config, config.http.listen, config.rtmp.told());
     let mut json = describe(&row);
     json["key"] = json!(key.as_str());
     json["rtmp_url"] = json!(urls.rtmp_server());

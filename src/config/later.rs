@@ -2,7 +2,7 @@
 //! a file written for a newer cauce is refused for what is missing and nothing else. It does not
 //! know which of them are missing: `schema.rs` marks them.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// Text that `Debug` never shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,26 +12,6 @@ impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hidden(..)")
     }
-}
-
-/// `http.tls`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tls {
-    /// PEM certificate chain.
-    pub cert: Option<PathBuf>,
-    /// PEM private key.
-    pub key: Option<PathBuf>,
-}
-
-/// `rtmp.tls`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RtmpTls {
-    /// Address of the RTMPS listener.
-    pub listen: Option<SocketAddr>,
-    /// PEM certificate chain.
-    pub cert: Option<PathBuf>,
-    /// PEM private key.
-    pub key: Option<PathBuf>,
 }
 
 /// What a paused stream shows.

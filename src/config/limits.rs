@@ -40,7 +40,9 @@ pub struct Limits {
     pub rtmp_message_streams: usize,
     /// Bytes a connection may send before its publish is accepted [256 KiB].
     pub rtmp_preauth_bytes: usize,
-    /// From accept to the end of the handshake [5 s].
+    /// From accept to the end of a TLS handshake [5 s]; what is said inside has its own time.
+    pub tls_handshake_timeout: Duration,
+    /// From accept (or the end of the TLS handshake) to the end of RTMP's [5 s].
     pub rtmp_handshake_timeout: Duration,
     /// From accept to an accepted publish [15 s].
     pub rtmp_publish_timeout: Duration,
@@ -134,6 +136,7 @@ impl Default for Limits {
             rtmp_amf_values: 1024,
             rtmp_message_streams: 8,
             rtmp_preauth_bytes: 256 * KIB,
+            tls_handshake_timeout: Duration::from_secs(5),
             rtmp_handshake_timeout: Duration::from_secs(5),
             rtmp_publish_timeout: Duration::from_secs(15),
             http_header_bytes: 16 * KIB,

@@ -180,6 +180,7 @@ fn check(config: &Config) -> Result<()> {
             .is_none_or(|url| is_mail_url(&url.0)),
         "smtp.url: expected an URL that begins with smtp:// or smtps://".into(),
     )?;
+    super::tls::check(config).map_err(|line| Error::new(Kind::Config, line))?;
     // A free port is a different one each time: only fixed ports can collide.
     must(
         config.http.listen != config.rtmp.listen || config.http.listen.port() == 0,

@@ -75,17 +75,17 @@ keys! {
     Used "http.public_url" |c, v| c.http.public_url, v.optional(|v| v.url(HTTP));
     Used "http.allowed_origins" |c, v| c.http.allowed_origins, v.list_of(|v| v.url(HTTP));
     Used "http.trusted_proxies" |c, v| c.http.trusted_proxies, v.list_of(Value::network);
-    Refused "http.tls.cert" |c, v| c.http.tls.cert, v.optional(Value::path);
-    Refused "http.tls.key" |c, v| c.http.tls.key, v.optional(Value::path);
+    Used "http.tls.cert" |c, v| c.http.tls.cert, v.optional(Value::path);
+    Used "http.tls.key" |c, v| c.http.tls.key, v.optional(Value::path);
 
     Used "rtmp.listen" |c, v| c.rtmp.listen, v.address();
     Used "rtmp.public_url" |c, v| c.rtmp.public_url, v.optional(|v| v.url(RTMP));
     Used "rtmp.idle_timeout" |c, v| c.rtmp.idle_timeout, v.duration(ms(100)..=m(60));
     Used "rtmp.on_second_publisher" |c, v| c.rtmp.on_second_publisher,
         v.choice(&[("replace", OnSecondPublisher::Replace), ("reject", OnSecondPublisher::Reject)]);
-    Refused "rtmp.tls.listen" |c, v| c.rtmp.tls.listen, v.optional(Value::address);
-    Refused "rtmp.tls.cert" |c, v| c.rtmp.tls.cert, v.optional(Value::path);
-    Refused "rtmp.tls.key" |c, v| c.rtmp.tls.key, v.optional(Value::path);
+    Used "rtmp.tls.listen" |c, v| c.rtmp.tls.listen, v.optional(Value::address);
+    Used "rtmp.tls.cert" |c, v| c.rtmp.tls.cert, v.optional(Value::path);
+    Used "rtmp.tls.key" |c, v| c.rtmp.tls.key, v.optional(Value::path);
 
     // At least 1 s: EXT-X-TARGETDURATION is a whole number of seconds.
     Used "hls.target_duration" |c, v| c.hls.target_duration, v.duration(s(1)..=s(60));
@@ -178,6 +178,8 @@ keys! {
     Used "limits.rtmp_message_streams" |c, v| c.limits.rtmp_message_streams, v.count(1..=10_000);
     Used "limits.rtmp_preauth_bytes" |c, v| c.limits.rtmp_preauth_bytes, v.memory(8 * KIB..=GIB);
     Used "limits.rtmp_handshake_timeout" |c, v| c.limits.rtmp_handshake_timeout,
+        v.duration(ms(100)..=m(10));
+    Used "limits.tls_handshake_timeout" |c, v| c.limits.tls_handshake_timeout,
         v.duration(ms(100)..=m(10));
     Used "limits.rtmp_publish_timeout" |c, v| c.limits.rtmp_publish_timeout,
         v.duration(ms(100)..=m(10));

@@ -246,12 +246,24 @@ fn defaults_follow_the_keys_they_owe() {
 }
 
 #[test]
+fn tls_is_configured_whole_or_not_at_all() {
+    let half = "http.tls.cert = \"c.pem\"";
+    assert!(refusal(half, &[]).contains("http.tls.key"));
+    let half = "[rtmp.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"";
+    assert!(refusal(half, &[]).contains("rtmp.tls.listen"));
+    let on = |address: &str| {
+        format!("[rtmp.tls]\nlisten = \"{address}\"\ncert = \"c.pem\"\nkey = \"k.pem\"")
+    };
+    assert!(refusal(&on("0.0.0.0:8080"), &[]).contains("another address"));
+    let config = load(&on("0.0.0.0:1936"), &[]).unwrap();
+    assert_eq!(config.rtmp.told(), ([0, 0, 0, 0], 1936).into());
+    assert_eq!(config.rtmp.tls.key.as_deref(), Some(Path::new("k.pem")));
+    assert!(!config.http.is_tls());
+}
+
+#[test]
 fn what_is_not_built_is_refused_and_named() {
-    for (key, value) in [
-        ("http.tls.cert", "c.pem"),
-        ("rtmp.tls.listen", "0.0.0.0:1936"),
-        ("storage.recordings_retention", "1d"),
-    ] {
+    for (key, value) in [("storage.recordings_retention", "1d")] {
         let flags = [(key.to_owned(), value.to_owned())];
         let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();
         let line = error.to_string();

@@ -18,6 +18,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{Server, client, connection, meter, socket};
+use crate::tls::Wire;
 
 /// Pause after an accept that failed for want of file descriptors or memory, which a client that
 /// leaves gives back.
@@ -76,11 +77,27 @@ async fn seated(
     stream: TcpStream,
     peer: SocketAddr,
     server: Arc<Server>,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
     seat: Seat,
 ) {
     socket::configure(&stream);
-    connection::serve(stream, peer, server, Arc::new(seat), stop).await;
+    let wire = match &server.tls {
+        None => Wire::Plain(stream),
+        Some(tls) => {
+            let shaken = tokio::select! {
+                shaken = tls.accept(stream) => shaken,
+                () = super::stopped(&mut stop) => return,
+            };
+            match shaken {
+                Ok(wire) => wire,
+                Err(why) => {
+                    debug!(%peer, reason = why.as_str(), "connection ended");
+                    return meter::cut(why.as_str());
+                }
+            }
+        }
+    };
+    connection::serve(wire, peer, server, Arc::new(seat), stop).await;
 }
 
 /// An accept that failed: the client's own doing is no reason to wait. The first failure of a row is

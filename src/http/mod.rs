@@ -47,6 +47,7 @@ use crate::{
     hub::Hub,
     live::{Live, Missing},
     name::Rendition,
+    tls::Tls,
 };
 
 /// An answer that took longer to begin is worth a line in the log.
@@ -73,12 +74,21 @@ pub struct State {
     pub not_ready: watch::Receiver<Option<String>>,
 }
 
-/// Serves until `stop` turns true, then finishes running requests and returns. A caller that drops
-/// this ends every connection.
-pub async fn serve(listener: TcpListener, state: Arc<State>, stop: watch::Receiver<bool>) {
+/// Serves, inside TLS if there is one, until `stop` turns true, then finishes running requests and
+/// returns. A caller that drops this ends every connection.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    state: Arc<State>,
+    stop: watch::Receiver<bool>,
+) {
     let meter = Meter::new();
-    listener::serve(listener, Arc::new(Server { state, meter }), stop).await;
+    let server = Arc::new(Server { state, tls, meter });
+    listener::serve(listener, server, stop).await;
 }
+
+/// What a client may ask to speak inside TLS, best first.
+pub const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 
 /// Resolves when `stop` turned true, or when nobody is left to turn it.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -95,6 +105,7 @@ const BODILESS: [StatusCode; 3] = [
 /// The state with its counters.
 struct Server {
     state: Arc<State>,
+    tls: Option<Tls>,
     meter: Meter,
 }
 

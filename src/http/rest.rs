@@ -104,8 +104,11 @@ pub fn host(parts: &Parts) -> Option<&str> {
     authority.or_else(|| header.and_then(|value| value.to_str().ok()))
 }
 
-/// Whether the client came by HTTPS to a proxy that is trusted to say so.
+/// Whether the client came by HTTPS: to us, or to a proxy that is trusted to say so.
 fn is_https(config: &Config, peer: SocketAddr, parts: &Parts) -> bool {
+    if config.http.is_tls() {
+        return true;
+    }
     let said = parts.headers.get("x-forwarded-proto");
     let said = said.and_then(|value| value.to_str().ok()).unwrap_or("");
     // Of several proxies the first one met the client.

@@ -90,7 +90,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        // TLS takes a piece before the socket does, and gives it away here.
+        let outcome = Pin::new(&mut self.inner).poll_flush(cx);
+        match &outcome {
+            Poll::Ready(Ok(())) => self.activity.wrote(true),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.activity.wrote(false),
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -15,4 +15,4 @@ pub mod listener;
 pub mod message;
 pub mod session;
 
-pub use listener::serve;
+pub use listener::{Listeners, serve};

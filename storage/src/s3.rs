@@ -10,11 +10,16 @@
 //! tries again, so another writer of the same bucket delays it and does not stop it. Objects that
 //! call themselves immutable are written without a condition: what comes late is the same bytes.
 //!
+//! A segment whose write got no answer and which was deleted since is deleted once more later: the
+//! write may land behind the delete, and nobody would ever delete it again.
+//!
 //! A server that does not know conditional writes ([`S3::is_conditional`]) has only the first half:
 //! an attempt that was given up can still land after a newer one, if the server took it up and sat
 //! on it for longer than the deadline.
 
 mod answer;
+mod doubt;
+mod environment;
 #[cfg(test)]
 mod tests;
 
@@ -28,29 +33,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_config::{
-    BehaviorVersion, environment::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, profile::ProfileFileRegionProvider,
-};
 use aws_sdk_s3::{
     Client,
-    config::{
-        Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
-    },
+    config::retry::RetryConfig,
     primitives::{ByteStream, DateTime},
     types::{Delete, ObjectIdentifier},
 };
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use bytes::{Bytes, BytesMut};
 
-use self::answer::{Failure, failure};
+use self::{
+    answer::{Failure, failure},
+    doubt::Doubts,
+};
 use crate::{Answer, Error, Key, Listed, Meta, Object, Store, cut_to, order::Order};
 
-/// Where there is none in the settings, environment or files; most other vendors take any.
-const REGION: &str = "us-east-1";
-/// Longest wait for a connection; shorter with a shorter deadline.
-const CONNECT: Duration = Duration::from_secs(3);
 /// Attempts of a read. Writes have one: see the file's head.
 const READ_ATTEMPTS: u32 = 3;
 /// Objects in one delete: what S3 allows.
@@ -59,6 +55,9 @@ const BATCH: usize = 1000;
 const VERSIONS: usize = 10_000;
 /// Attempts of one write that meets other versions than it expected.
 const CHANGES: usize = 4;
+/// Deadlines from a delete to its repetition for objects whose writes got no answer: longer than a
+/// server sits on a request.
+const AGAIN: u32 = 6;
 /// The object that [`S3::check`] writes and deletes.
 const PROBE: &str = "cauce-probe";
 
@@ -99,6 +98,8 @@ struct Bucket {
     /// ETags of objects that can change, as far as they are known.
     versions: Mutex<HashMap<Key, String>>,
     conditional: AtomicBool,
+    doubts: Doubts,
+    again_after: Duration,
 }
 
 impl S3 {
@@ -109,7 +110,7 @@ impl S3 {
     /// [`Error::Io`] when region and credentials are not found within the deadline.
     pub async fn connect(settings: Settings) -> Result<Self, Error> {
         let deadline = settings.deadline;
-        let shared = tokio::time::timeout(deadline, shared_config(&settings));
+        let shared = tokio::time::timeout(deadline, environment::load(&settings));
         let shared = shared
             .await
             .map_err(|_| answer::timed_out("looking for region and credentials"))?;
@@ -130,6 +131,8 @@ impl S3 {
                 prefix,
                 versions: Mutex::default(),
                 conditional: AtomicBool::new(true),
+                doubts: Doubts::default(),
+                again_after: deadline * AGAIN,
             }),
         })
     }
@@ -168,40 +171,6 @@ impl S3 {
     pub fn is_conditional(&self) -> bool {
         self.bucket.conditional.load(Ordering::Relaxed)
     }
-}
-
-/// Everything that is not S3's own: transport, time, region, credentials.
-async fn shared_config(settings: &Settings) -> aws_config::SdkConfig {
-    let client = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let times = TimeoutConfig::builder()
-        .connect_timeout(CONNECT.min(settings.deadline))
-        .operation_timeout(settings.deadline)
-        .build();
-    let region = settings.region.clone().map(Region::new);
-    // Not the machine's own: the default chain would ask for it with a client of its own.
-    let region = RegionProviderChain::first_try(region)
-        .or_else(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::new())
-        .or_else(Region::new(REGION));
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(client)
-        .timeout_config(times)
-        .region(region)
-        // The deadline is the one measure of patience.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Other vendors refuse checksums that they do not know.
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-    if let Some(endpoint) = &settings.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    if let (Some(id), Some(secret)) = (&settings.access_key_id, &settings.secret_access_key) {
-        let own = Credentials::new(id, secret, None, None, "settings");
-        loader = loader.credentials_provider(own);
-    }
-    loader.load().await
 }
 
 /// What a write replaces.
@@ -291,6 +260,9 @@ impl Bucket {
             return Err(last.for_object(key));
         }
         let sent = self.send(key, body, meta, &Condition::Anything).await;
+        if let (Err(Failure::Other(_)), false) = (&sent, can_change) {
+            self.doubts.note(key);
+        }
         sent.map(drop).map_err(|failure| failure.for_object(key))
     }
 
@@ -440,6 +412,20 @@ async fn to_the_end(
     ended.unwrap_or_else(|stopped| Err(Error::Io(std::io::Error::other(stopped))))
 }
 
+/// Once more, after a while, what may still land. If the process ends before, the next one finds it.
+fn delete_again(bucket: &Arc<Bucket>, deleted: &[Key]) {
+    let doubted = bucket.doubts.settle(deleted);
+    if doubted.is_empty() {
+        return;
+    }
+    let bucket = Arc::clone(bucket);
+    tokio::spawn(async move {
+        tokio::time::sleep(bucket.again_after).await;
+        // Its failure leaves what the first one left: nothing that anybody lists.
+        let _ = bucket.delete(&doubted).await;
+    });
+}
+
 impl Store for S3 {
     fn put<'a>(&'a self, key: &'a Key, body: &'a [Bytes], meta: Meta) -> Answer<'a, ()> {
         let turn = self.order.begin(key);
@@ -489,6 +475,7 @@ impl Store for S3 {
             let bucket = Arc::clone(&self.bucket);
             to_the_end(async move {
                 bucket.delete(&left).await?;
+                delete_again(&bucket, &left);
                 for (_, turn) in &held {
                     turn.done();
                 }

@@ -22,6 +22,16 @@ fn python() -> PathBuf {
     if own.exists() { own } else { "python3".into() }
 }
 
+/// A client that plays a scenario in a room, with the tokens of `ana`, its owner, and of `bob`.
+pub fn client(scenario: &str, url: &str, tokens: &Value) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub/room.py");
+    let mut command = Command::new(python());
+    command
+        .arg(script)
+        .args([scenario, url, &tokens.to_string()]);
+    command
+}
+
 /// A server with an owner, a viewer, and a stream of the owner's.
 struct Room {
     server: Server,
@@ -67,10 +77,7 @@ impl Room {
     }
 
     fn client(&self, scenario: &str) -> Running {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hub/room.py");
-        let mut command = Command::new(python());
-        command.arg(script).arg(scenario).arg(self.url());
-        Running::start(command.arg(self.tokens.to_string()))
+        Running::start(&mut client(scenario, &self.url(), &self.tokens))
     }
 
     #[track_caller]

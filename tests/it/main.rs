@@ -5,17 +5,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod accounts;
+mod cdn;
 mod channels;
 mod commands;
 mod crash;
-mod freeze;
+mod deploy;
 mod frames;
+mod freeze;
+mod full_disk;
 mod hostile;
 mod http;
 mod hub;
 mod media;
 mod memory;
 mod openapi;
+mod outage;
 mod overdue;
 mod pages;
 mod pause;
@@ -30,4 +34,5 @@ mod sockets;
 mod streams;
 mod support;
 mod tidy;
+mod tls;
 mod voice;

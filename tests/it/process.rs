@@ -391,7 +391,7 @@ fn a_clock_that_steps_back_an_hour_moves_no_date_back() {
 
 /// `cauce serve` with a small file system of its own as the media store, which becomes read-only
 /// when the file `read-only` appears in the data directory.
-fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
+pub fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().to_path_buf();
     let media = data_dir.join("media");
@@ -427,6 +427,7 @@ fn on_small_disk(size: &str) -> (tempfile::TempDir, Running, Site) {
         Site {
             http,
             rtmp,
+            rtmps: None,
             data_dir,
         },
     )

@@ -15,7 +15,9 @@ use serde_json::json;
 use crate::support::{
     Clip, Encoder, Key, Process, Running, Server,
     bucket::{self, Bucket, Proxy, Trouble},
-    clip, http, oracle, rest, server, until,
+    clip, http,
+    node::{Counter, Counts},
+    oracle, rest, server, until,
 };
 
 /// Publishes the clip `times` times over in one session.
@@ -395,4 +397,69 @@ fn a_second_kind_of_server_serves_players_and_a_restart() {
         200,
         "read back from the bucket"
     );
+}
+
+#[test]
+fn names_that_nothing_can_have_cost_the_bucket_nothing() {
+    let bucket = Bucket::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let counter = Counter::before(bucket.address, &runtime);
+    let server = Server::with(|config| bucket::configure(config, counter.address));
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    publish(&mut encoder, 1);
+    let files = bucket.files();
+    until("the clip in the bucket", 30, || {
+        (end(&files, &stream) >= 7).then_some(())
+    });
+    encoder.finish();
+    until("all of it in the bucket", 30, || {
+        let pictured = files.join(&stream.uid).join("thumbnail.jpg").is_file();
+        (pictured && end(&files, &stream) >= 8).then_some(())
+    });
+    // It is asked for what is there, so the counting works.
+    assert!(!counter.take().is_empty());
+
+    let uid = &stream.uid;
+    let long = "a".repeat(7000);
+    let mut paths: Vec<String> = [
+        "/live/../../etc/passwd",
+        "/live/%2e%2e/%2e%2e/etc/passwd",
+        "/live/%2e%2e%2f%2e%2e%2fcauce.db",
+        "/live/%00/index.m3u8",
+        "/live//index.m3u8",
+        "/live/",
+        "/live/index.m3u8",
+    ]
+    .map(str::to_owned)
+    .into();
+    for name in [
+        "../../../cauce.db",
+        "..%2f..%2fcauce.db",
+        "source%2findex.m3u8",
+        "source/%2e%2e/index.m3u8",
+        "source/..%5c..%5cindex.m3u8",
+        "source/index.m3u8%00.ts",
+        "source/none-0.ts",
+        "source/-0.ts",
+        "source/a-99999999999999999999999.ts",
+        "source/aaaaaaaaaa-3.ts/",
+        "source/.ts",
+        "other/index.m3u8",
+        "source/recording.ts/x",
+    ] {
+        paths.push(format!("/live/{uid}/{name}"));
+    }
+    paths.push(format!("/live/{uid}/source/{long}.ts"));
+    paths.push(format!("/live/{long}/index.m3u8"));
+    for path in &paths {
+        let status = server.get(path).status;
+        assert!(status == 400 || status == 404, "{path}: {status}");
+    }
+    for number in 0..2000 {
+        let name = ["index.m3u8", "source/index.m3u8", "source/aaaaaaaaaa-1.ts"][number % 3];
+        let path = format!("/live/{number:0>22}/{name}");
+        assert_eq!(server.get(&path).status, 404, "{path}");
+    }
+    assert_eq!(counter.take(), Counts::new());
 }

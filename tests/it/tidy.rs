@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const BOTTOM: [&str; 7] = [
+const BOTTOM: [&str; 8] = [
     "error",
     "name",
     "person",
@@ -14,6 +14,7 @@ const BOTTOM: [&str; 7] = [
     "telemetry",
     "event",
     "time",
+    "tls",
 ];
 
 /// Module -> modules it may import, besides the bottom ones; ARCHITECTURE.md draws it.
@@ -240,6 +241,7 @@ fn foreign_crates_are_named_in_one_module() {
         ("jpeg_encoder", "src/live"),
         ("hyper", "src/http"),
         ("lettre", "src/mail"),
+        ("tokio_rustls", "src/tls"),
         ("jsonwebtoken", "src/auth"),
         ("argon2", "src/auth"),
         ("chacha20poly1305", "src/auth"),

@@ -11,15 +11,15 @@ use bytes::{Buf, BytesMut};
 use metrics::{Counter, Gauge};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     sync::watch,
     time::{timeout, timeout_at},
 };
 
-use super::{Context, Refusal, stopped};
+use super::{Context, Refusal, refused, stopped};
 use crate::{
     live::{Peer, Publisher, Refused},
     rtmp::session::{Action, End, PublishKey, Session},
+    tls::Wire,
 };
 
 /// Room for one read at first, in bytes; a read that fills it doubles it.
@@ -33,16 +33,16 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection to its end.
 pub(super) async fn run(
-    socket: TcpStream,
+    wire: Wire,
     peer: Peer,
     context: Arc<Context>,
     mut stop: watch::Receiver<bool>,
 ) {
     // Replies are small and each one is waited for.
-    if let Err(error) = socket.set_nodelay(true) {
+    if let Err(error) = wire.tcp().set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let mut connection = Connection::new(socket, peer, context);
+    let mut connection = Connection::new(wire, peer, context);
     tracing::info!("connected");
     let why = connection.drive(&mut stop).await;
     connection.close(why).await;
@@ -78,7 +78,7 @@ struct Running {
 }
 
 struct Connection {
-    socket: TcpStream,
+    wire: Wire,
     session: Session,
     input: BytesMut,
     read_bytes: usize,
@@ -91,11 +91,11 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(socket: TcpStream, peer: Peer, context: Arc<Context>) -> Self {
+    fn new(wire: Wire, peer: Peer, context: Arc<Context>) -> Self {
         // The fill guards nothing: without entropy the connection's number does.
         let seed = getrandom::u64().unwrap_or(peer.connection);
         Self {
-            socket,
+            wire,
             session: Session::new(now(), seed, context.limits),
             input: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
@@ -130,7 +130,7 @@ impl Connection {
         // kernel forgets the wish, so it is renewed until the publish runs.
         #[cfg(target_os = "linux")]
         if self.running.is_none() {
-            let _ = self.socket.set_quickack(true);
+            let _ = self.wire.tcp().set_quickack(true);
         }
         let deadline = self.session.deadline().into();
         // Every read is a wake-up, and wake-ups are what realtime ingest costs: a receive
@@ -139,7 +139,7 @@ impl Connection {
             biased;
             refused = evicted(&mut self.running) => return Err(Why::Refused(refused.into())),
             () = stopped(stop) => return Err(Why::Stopping),
-            read = timeout_at(deadline, self.socket.read_buf(&mut self.input)) => read,
+            read = timeout_at(deadline, self.wire.read_buf(&mut self.input)) => read,
         };
         match read {
             // The caller asks the session what the time means.
@@ -226,7 +226,12 @@ impl Connection {
         if output.is_empty() {
             return Ok(());
         }
-        let written = timeout(self.context.write_timeout, self.socket.write_all(&output)).await;
+        let write = async {
+            self.wire.write_all(&output).await?;
+            // TLS keeps what the socket does not take at once.
+            self.wire.flush().await
+        };
+        let written = timeout(self.context.write_timeout, write).await;
         written
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(Why::Io)
@@ -260,7 +265,7 @@ impl Connection {
             tracing::debug!(reason, "closed: {text}");
         }
         if by_server {
-            metrics::counter!("cauce_rtmp_refused_total", "reason" => reason).increment(1);
+            refused(reason);
             if self.flush().await.is_ok() {
                 self.linger().await;
             }
@@ -270,11 +275,11 @@ impl Connection {
     /// Ends our side and discards what still comes until the encoder has ended its own.
     async fn linger(&mut self) {
         let drained = async {
-            self.socket.shutdown().await?;
+            self.wire.shutdown().await?;
             loop {
                 self.input.clear();
                 self.input.reserve(READ_BYTES_MIN);
-                if self.socket.read_buf(&mut self.input).await? == 0 {
+                if self.wire.read_buf(&mut self.input).await? == 0 {
                     return io::Result::Ok(());
                 }
             }

@@ -8,6 +8,8 @@ mod publish_tests;
 mod tests;
 
 use std::{
+    io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -30,6 +32,7 @@ use crate::{
     config::Config,
     live::{Live, Peer, Publisher, Refused},
     name::StreamUid,
+    tls::{Tls, Wire},
 };
 
 /// How long accepting rests after it failed: most often descriptors ran out, and trying again at
@@ -38,9 +41,42 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Refused and failed accepts are logged at most so often.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
+/// Where encoders come in; both ports share the limits.
+pub struct Listeners {
+    /// RTMP.
+    pub plain: TcpListener,
+    /// RTMPS.
+    pub tls: Option<(TcpListener, Tls)>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(plain: TcpListener) -> Self {
+        Self { plain, tls: None }
+    }
+}
+
+/// A connection just accepted, where it is from, and what it is to be shaken hands with.
+type Accepted = (TcpStream, SocketAddr, Option<Tls>);
+
+impl Listeners {
+    /// The next of either. Cancel safe.
+    async fn accept(&self) -> io::Result<Accepted> {
+        let secure = async {
+            match &self.tls {
+                Some((listener, tls)) => (listener.accept().await, tls.clone()),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            accepted = self.plain.accept() => accepted.map(|(tcp, from)| (tcp, from, None)),
+            (accepted, tls) = secure => accepted.map(|(tcp, from)| (tcp, from, Some(tls))),
+        }
+    }
+}
+
 /// Accepts encoders until `stop` turns true, then closes every connection and returns.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     config: Arc<Config>,
     auth: Auth,
     live: Live,
@@ -55,7 +91,7 @@ pub async fn serve(
             Ok((uid, publisher))
         })
     });
-    accept_until(listener, Arc::new(Context::new(&config, door)), stop).await;
+    accept_until(listeners, Arc::new(Context::new(&config, door)), stop).await;
 }
 
 /// Asks the authority and the registry for the claim that a key gives.
@@ -151,7 +187,7 @@ impl Context {
 }
 
 async fn accept_until(
-    listener: TcpListener,
+    listeners: Listeners,
     context: Arc<Context>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -167,20 +203,20 @@ async fn accept_until(
                 report(ended);
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            accepted = listeners.accept() => accepted,
         };
         match accepted {
-            Ok((socket, address)) if connections.len() < context.connections => {
+            Ok((socket, address, tls)) if connections.len() < context.connections => {
                 number += 1;
                 let peer = Peer {
                     connection: number,
                     address,
                 };
-                connections.spawn(one_connection(socket, peer, context.clone(), stop.clone()));
+                let (context, stop) = (context.clone(), stop.clone());
+                connections.spawn(one_connection(socket, tls, peer, context, stop));
             }
-            Ok((_, address)) => {
-                metrics::counter!("cauce_rtmp_refused_total", "reason" => "connections")
-                    .increment(1);
+            Ok((_, address, _)) => {
+                refused("connections");
                 complaints.say(|| {
                     let limit = context.connections;
                     tracing::warn!(%address, limit, "limits.rtmp_connections reached: closed");
@@ -195,7 +231,7 @@ async fn accept_until(
             }
         }
     }
-    drop(listener);
+    drop(listeners);
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
@@ -211,9 +247,10 @@ async fn accept_until(
 
 async fn one_connection(
     socket: TcpStream,
+    tls: Option<Tls>,
     peer: Peer,
     context: Arc<Context>,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     let span = tracing::info_span!(
         "rtmp",
@@ -222,9 +259,29 @@ async fn one_connection(
         stream = tracing::field::Empty,
         session = tracing::field::Empty,
     );
-    connection::run(socket, peer, context, stop)
-        .instrument(span)
-        .await;
+    let work = async move {
+        let wire = match tls {
+            None => Wire::Plain(socket),
+            Some(tls) => tokio::select! {
+                shaken = tls.accept(socket) => match shaken {
+                    Ok(wire) => wire,
+                    Err(why) => {
+                        let reason = why.as_str();
+                        tracing::info!(reason, "closed: no TLS");
+                        return refused(reason);
+                    }
+                },
+                () = stopped(&mut stop) => return,
+            },
+        };
+        connection::run(wire, peer, context, stop).await;
+    };
+    work.instrument(span).await;
+}
+
+/// Counts a connection or publish that the server did not want.
+fn refused(reason: &'static str) {
+    metrics::counter!("cauce_rtmp_refused_total", "reason" => reason).increment(1);
 }
 
 /// Resolves when `stop` is true or can no longer become so.

@@ -11,7 +11,6 @@ use crate::{
 };
 use bytes::Bytes;
 use segmenter::{Tag, TagKind};
-use std::net::SocketAddr;
 
 struct Server {
     address: SocketAddr,
@@ -43,7 +42,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let auth = Auth::new(db, secret, &config);
-        let task = tokio::spawn(serve(listener, config, auth, live.clone(), stopped));
+        let task = tokio::spawn(serve(listener.into(), config, auth, live.clone(), stopped));
         Self {
             address,
             uid,

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{error::Kind, rtmp::client};
-use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A listener on port 0 whose door refuses every key.
@@ -31,7 +30,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let context = Arc::new(Context::new(&config, door));
-        let task = tokio::spawn(accept_until(listener, context, stopped));
+        let task = tokio::spawn(accept_until(listener.into(), context, stopped));
         Self {
             address,
             stop,

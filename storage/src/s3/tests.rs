@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::atomic::AtomicU32};
 
+use http_body_util::BodyExt as _;
+
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -14,14 +16,24 @@ use hyper_util::{
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 use super::*;
 use crate::contract::{META, contract};
 
+/// A server that sits on a write.
+#[derive(Default)]
+struct Held {
+    /// The next write is held, and never answered.
+    next: AtomicBool,
+    /// Lets it land.
+    release: Notify,
+}
+
 /// An S3 server with one empty bucket, `media`.
 struct Server {
     address: SocketAddr,
+    held: Arc<Held>,
     _root: TempDir,
 }
 
@@ -33,16 +45,27 @@ impl Server {
         service.set_auth(SimpleAuth::from_single("id", "secret"));
         let service = service.build();
         let files = root.path().to_owned();
+        let held = Arc::<Held>::default();
+        let all = held.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (service, root) = (service.clone(), files.clone());
+                let (service, root, held) = (service.clone(), files.clone(), all.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let path = root.join(request.uri().path().trim_start_matches('/'));
-                    let answer = Service::call(&service, request);
+                    let (service, held) = (service.clone(), held.clone());
                     async move {
-                        let mut answer = answer.await?;
+                        if request.method() == "PUT" && held.next.swap(false, Ordering::SeqCst) {
+                            let body = request.into_body().collect().await.unwrap().to_bytes();
+                            tokio::spawn(async move {
+                                held.release.notified().await;
+                                std::fs::write(path, body).unwrap();
+                            });
+                            std::future::pending::<()>().await;
+                            unreachable!("the client gives up");
+                        }
+                        let mut answer = Service::call(&service, request).await?;
                         // It keeps objects as files, and fails at a key that is a directory or is
                         // below a file. To S3 those are keys like others.
                         if answer.status() == 500 && !path.is_file() {
@@ -58,7 +81,11 @@ impl Server {
             }
         });
         let _root = root;
-        Self { address, _root }
+        Self {
+            address,
+            held,
+            _root,
+        }
     }
 
     fn settings(&self) -> Settings {
@@ -195,4 +222,39 @@ async fn lists_and_deletes_of_more_than_a_page() {
     assert!(rows.iter().map(|row| &row.key).eq(&keys));
     store.delete(&keys).await.unwrap();
     assert_eq!(store.list("").await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_lands_behind_its_delete_is_deleted_again() {
+    let server = Server::start().await;
+    let store = S3::connect(Settings {
+        deadline: Duration::from_millis(300),
+        ..server.settings()
+    })
+    .await
+    .unwrap();
+    let meta = Meta {
+        cache_control: "public, max-age=31536000, immutable",
+        ..META
+    };
+    let segment = key("s/1.ts");
+    server.held.next.store(true, Ordering::SeqCst);
+    let unanswered = store.put(&segment, &body("late"), meta).await;
+    assert!(unanswered.is_err());
+    store.put(&segment, &body("late"), meta).await.unwrap();
+    store.delete(std::slice::from_ref(&segment)).await.unwrap();
+    server.held.release.notify_one();
+    let landed = async {
+        while store.get(&segment, None).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, landed).await.unwrap();
+    let gone = async {
+        while store.get(&segment, None).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, gone).await.unwrap();
 }

@@ -8,12 +8,14 @@ pub mod count;
 pub mod encoder;
 pub mod http;
 pub mod mailbox;
+pub mod node;
 pub mod oracle;
 pub mod playlist;
 pub mod rest;
 pub mod server;
 pub mod slots;
 pub mod socket;
+pub mod tls;
 pub mod wait;
 
 pub use child::Running;

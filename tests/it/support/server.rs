@@ -28,6 +28,8 @@ pub struct Key {
 pub struct Site {
     pub http: SocketAddr,
     pub rtmp: SocketAddr,
+    /// Of `rtmp.tls.listen`.
+    pub rtmps: Option<SocketAddr>,
     pub data_dir: PathBuf,
 }
 
@@ -127,6 +129,7 @@ impl Server {
         let site = Site {
             http: app.http,
             rtmp: app.rtmp,
+            rtmps: app.rtmps,
             data_dir: dir.path().to_path_buf(),
         };
         Self {
@@ -197,10 +200,15 @@ impl Process {
         command.envs(variables.iter().copied()).arg("serve");
         let mut child = Running::start(&mut command);
         let (http, rtmp) = child.line("ready line", 30, ready);
+        let rtmps = child.log().lines().find_map(|line| {
+            let (_, rtmps) = line.strip_prefix("ready ")?.split_once(" rtmps=")?;
+            rtmps.trim().parse().ok()
+        });
         Self {
             site: Site {
                 http,
                 rtmp,
+                rtmps,
                 data_dir,
             },
             child,
@@ -209,10 +217,13 @@ impl Process {
     }
 }
 
-/// Takes `ready http=HOST:PORT rtmp=HOST:PORT` apart.
+/// Takes `ready http=HOST:PORT rtmp=HOST:PORT` apart; more may follow.
 pub fn ready(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let (http, rtmp) = line.strip_prefix("ready http=")?.split_once(" rtmp=")?;
-    Some((http.parse().ok()?, rtmp.trim().parse().ok()?))
+    Some((
+        http.parse().ok()?,
+        rtmp.split_whitespace().next()?.parse().ok()?,
+    ))
 }
 
 /// The binary with a data directory, loopback, free ports and nothing else set.
