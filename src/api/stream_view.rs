@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Api, Request};
 use crate::{
-    db::{Status, StreamDetails},
+    db::{Recorded, Status, StreamDetails},
     live::StreamNow,
     name::StreamKey,
     time::rfc3339,
@@ -45,7 +45,10 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
     let urls = &request.urls;
     let playable = match row.status {
         Status::Live => now.playable,
-        Status::Finished => row.record && row.has_media,
+        // The window with its ENDLIST first, the recording from then on.
+        Status::Finished => {
+            row.record && row.has_media && row.recorded != Some(Recorded::Failed)
+        }
         Status::Pending | Status::Cancel => false,
     };
     let video = playable
@@ -75,12 +78,13 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
     })
 }
 
+/// `start` until the recording is closed, which is when the window's ENDLIST has had its time.
 /// `failed` is also what a stream has that ended without a segment: there is nothing to play.
 fn record_status(row: &StreamDetails) -> &'static str {
     match row.status {
         _ if !row.record => "off",
         Status::Pending | Status::Live => "start",
-        Status::Finished if row.has_media => "done",
+        Status::Finished if row.has_media => row.recorded.map_or("start", Recorded::as_str),
         Status::Finished | Status::Cancel => "failed",
     }
 }

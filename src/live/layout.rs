@@ -22,6 +22,12 @@ pub(super) const THUMBNAIL: Meta = Meta {
     content_type: "image/jpeg",
     cache_control: "public, max-age=10",
 };
+/// Of a recording's playlists, seconds and as a header: they change only when it is deleted.
+pub(super) const RECORDING_MAX_AGE_S: u32 = 60;
+pub(super) const RECORDING_PLAYLIST: Meta = Meta {
+    content_type: "application/vnd.apple.mpegurl",
+    cache_control: "public, max-age=60",
+};
 /// `max-age` of playlists by half of the target duration; the last is for all that are longer.
 const PLAYLIST_CACHE: [&str; 10] = [
     "public, max-age=1",
@@ -62,6 +68,12 @@ pub(super) fn media(uid: &StreamUid) -> Key {
 /// A segment.
 pub(super) fn segment(uid: &StreamUid, name: &SegmentName) -> Key {
     key(format!("{uid}/source/{name}"))
+}
+
+/// Quoted entity tag of a segment. A name is never used twice: it tells versions apart as well as a
+/// hash would.
+pub(super) fn segment_tag(name: &SegmentName) -> String {
+    format!("\"{}-{}\"", name.session.as_str(), name.sequence)
 }
 
 /// The thumbnail.
