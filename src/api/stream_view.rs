@@ -46,9 +46,7 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
     let playable = match row.status {
         Status::Live => now.playable,
         // The window with its ENDLIST first, the recording from then on.
-        Status::Finished => {
-            row.record && row.has_media && row.recorded != Some(Recorded::Failed)
-        }
+        Status::Finished => row.record && row.has_media && row.recorded != Some(Recorded::Failed),
         Status::Pending | Status::Cancel => false,
     };
     let video = playable
@@ -140,16 +138,24 @@ mod tests {
 
     #[test]
     fn the_recording_has_its_status() {
-        for (status, record, media, expected) in [
-            (Status::Pending, true, false, "start"),
-            (Status::Live, true, true, "start"),
-            (Status::Live, false, true, "off"),
-            (Status::Finished, true, true, "done"),
-            (Status::Finished, true, false, "failed"),
-            (Status::Finished, false, true, "off"),
-            (Status::Cancel, true, false, "failed"),
+        use Recorded::{Done, Failed};
+        for (status, record, media, recorded, expected) in [
+            (Status::Pending, true, false, None, "start"),
+            (Status::Live, true, true, None, "start"),
+            (Status::Live, false, true, None, "off"),
+            (Status::Finished, true, true, None, "start"),
+            (Status::Finished, true, true, Some(Done), "done"),
+            (Status::Finished, true, true, Some(Failed), "failed"),
+            (Status::Finished, true, false, None, "failed"),
+            (Status::Finished, false, true, Some(Done), "off"),
+            (Status::Cancel, true, false, None, "failed"),
         ] {
-            assert_eq!(record_status(&row(status, record, media)), expected);
+            let mut row = row(status, record, media);
+            row.recorded = recorded;
+            assert_eq!(record_status(&row), expected);
+            let ended = status == Status::Finished;
+            let plays = ended && record && media && recorded != Some(Failed);
+            assert_eq!(shown(&row, false)["video"].is_object(), plays);
         }
     }
 

@@ -157,7 +157,9 @@ async fn run(inner: Arc<Inner>) {
             continue;
         }
         let (uid, rows) = (&inner.uid, group.rows.clone());
-        let saved = inner.db.save_listed(uid, group.counters, rows, group.gone_below);
+        let saved = inner
+            .db
+            .save_listed(uid, group.counters, rows, group.gone_below);
         match saved.await {
             Ok(()) => {
                 failures = 0;
@@ -165,7 +167,8 @@ async fn run(inner: Arc<Inner>) {
             }
             Err(error) => {
                 failures += 1;
-                let over = error.kind == Kind::NotFound || group.closed && failures >= LAST_ATTEMPTS;
+                let over =
+                    error.kind == Kind::NotFound || group.closed && failures >= LAST_ATTEMPTS;
                 if failures == 1 || over {
                     tracing::warn!(stream = %uid, %error, rows = group.rows.len(),
                         "what was listed could not be saved");

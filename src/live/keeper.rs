@@ -9,7 +9,9 @@ use std::{
 use storage::Key;
 
 use super::{
-    Inner, closing::failed, layout,
+    Inner,
+    closing::failed,
+    layout,
     lifecycle::now_ms,
     stream::{Common, Ingest, Stream},
 };
@@ -70,7 +72,9 @@ impl Inner {
         let mut count = 0;
         if !retention.is_zero() {
             let kept_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-            let old = db.old_recordings(now_ms().saturating_sub(kept_ms), PASS).await?;
+            let old = db
+                .old_recordings(now_ms().saturating_sub(kept_ms), PASS)
+                .await?;
             count = old.len();
             for uid in old {
                 // First the row: should the process end here, what is left is found again.

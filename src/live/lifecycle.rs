@@ -347,7 +347,8 @@ impl Stream {
         let now = self.common.now();
         if let Some(ended) = ingest.ended.filter(|_| !ingest.retired) {
             let target = Duration::from_secs(ingest.window.target_duration_s().into());
-            let time_is_over = now >= ended + self.common.config.limits.ended_window.max(3 * target);
+            let time_is_over =
+                now >= ended + self.common.config.limits.ended_window.max(3 * target);
             if time_is_over && self.record {
                 if !std::mem::replace(&mut ingest.closing, true) {
                     self.close_recording();

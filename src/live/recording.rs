@@ -28,9 +28,9 @@ const READ_BYTES: u64 = 1 << 20;
 /// The playlist of a closed recording. A segment that is not there leaves a DISCONTINUITY and no
 /// entry: every entry can be fetched.
 pub(super) fn playlist(rows: &[SegmentRow], target_duration_s: u32) -> Vec<u8> {
-    let (sequence, discontinuities) = rows.first().map_or((0, 0), |first| {
-        (first.name.sequence, first.discontinuities)
-    });
+    let (sequence, discontinuities) = rows
+        .first()
+        .map_or((0, 0), |first| (first.name.sequence, first.discontinuities));
     let mut list = MediaPlaylist::new(target_duration_s, sequence, discontinuities)
         .with_kind(PlaylistKind::Vod);
     let mut expected = sequence;
@@ -110,7 +110,9 @@ impl Recording {
     fn at(&self, offset: u64, end: u64) -> Option<(Key, Range<u64>)> {
         let index = self.parts.partition_point(|part| part.end <= offset);
         let part = self.parts.get(index)?;
-        let begin = index.checked_sub(1).map_or(0, |before| self.parts[before].end);
+        let begin = index
+            .checked_sub(1)
+            .map_or(0, |before| self.parts[before].end);
         let stop = part.end.min(end).min(offset + READ_BYTES);
         let key = layout::segment(&self.uid, &part.name);
         Some((key, offset - begin..stop - begin))
@@ -274,7 +276,9 @@ impl Common {
     pub(super) async fn download(self: &Arc<Self>, uid: &StreamUid) -> Result<Download, Missing> {
         let recording = self.recording(uid).await?;
         let turns = Arc::clone(&self.recordings.downloads);
-        let turn = turns.try_acquire_owned().map_err(|_| Missing::Unavailable)?;
+        let turn = turns
+            .try_acquire_owned()
+            .map_err(|_| Missing::Unavailable)?;
         Ok(Download {
             len: recording.len(),
             etag: format!("\"{}-ts\"", content_tag(&recording.snapshot.media.plain)),
@@ -323,7 +327,12 @@ mod tests {
             .iter()
             .map(|entry| (entry.uri.as_str(), entry.discontinuity))
             .collect();
-        let expected = [("s-4.ts", false), ("s-5.ts", true), ("s-8.ts", true), ("s-9.ts", false)];
+        let expected = [
+            ("s-4.ts", false),
+            ("s-5.ts", true),
+            ("s-8.ts", true),
+            ("s-9.ts", false),
+        ];
         assert_eq!(entries, expected);
         // Behind the DISCONTINUITY of 5 it begins with the count it had live.
         assert_eq!(parsed(&rows[2..]).discontinuity_sequence, 4);
@@ -345,7 +354,10 @@ mod tests {
         assert_eq!(at(0, len), part("s-0.ts", 0..3));
         assert_eq!(at(2, 3), part("s-0.ts", 2..3));
         assert_eq!(at(3, len), part("s-1.ts", 0..READ_BYTES));
-        assert_eq!(at(3 + READ_BYTES, len), part("s-1.ts", READ_BYTES..READ_BYTES + 2));
+        assert_eq!(
+            at(3 + READ_BYTES, len),
+            part("s-1.ts", READ_BYTES..READ_BYTES + 2)
+        );
         assert_eq!(at(len - 1, len), part("s-2.ts", 0..1));
         assert_eq!(at(len, len), None);
     }

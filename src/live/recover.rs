@@ -107,10 +107,16 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) -> Result<(
     let playlist = common.stored_playlist(&layout::media(&row.uid)).await;
     let parsed = playlist.ok().and_then(|(text, _)| parse(&text));
     let target_duration_s = row.counters.target_duration_s;
-    let target_duration_s = target_duration_s.or(parsed.as_ref().map(|list| list.target_duration_s));
+    let target_duration_s =
+        target_duration_s.or(parsed.as_ref().map(|list| list.target_duration_s));
     let mut listed = history(rows, parsed, target_duration_s.unwrap_or(0));
     adopt(inner, &row.uid, &mut listed, &stored).await;
-    let mut window = rebuild(window_length(&common.config), row.counters, &listed, &stored);
+    let mut window = rebuild(
+        window_length(&common.config),
+        row.counters,
+        &listed,
+        &stored,
+    );
     keep_fetchable(common, &row, &mut window, &stored);
     let (segments, counters) = (window.len(), window.counters());
     let next_sequence = counters.next_sequence;
@@ -131,7 +137,9 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) -> Result<(
         }
         stream.index.save(counters);
         if segments > 0 {
-            let multivariant = common.stored_playlist(&layout::multivariant(&row.uid)).await;
+            let multivariant = common
+                .stored_playlist(&layout::multivariant(&row.uid))
+                .await;
             ingest.multivariant = multivariant.ok().map(|(text, _)| Rendered::new(text));
             stream.publish(&mut ingest);
         }
@@ -174,7 +182,11 @@ fn keep_fetchable(common: &Common, row: &StreamRow, window: &mut Window, stored:
 
 /// What was listed: the database's rows, and what the stored playlist has behind them, which was
 /// listed just before the end.
-fn history(rows: Vec<SegmentRow>, playlist: Option<Playlist>, target_duration_s: u32) -> Vec<Restored> {
+fn history(
+    rows: Vec<SegmentRow>,
+    playlist: Option<Playlist>,
+    target_duration_s: u32,
+) -> Vec<Restored> {
     let known = rows.last().map(|last| last.name.sequence);
     let mut listed: Vec<Restored> = rows
         .into_iter()
@@ -187,12 +199,7 @@ fn history(rows: Vec<SegmentRow>, playlist: Option<Playlist>, target_duration_s:
 
 /// Appends the segments that were stored after the last that is known to have been listed, if they
 /// follow it one by one.
-async fn adopt(
-    inner: &Arc<Inner>,
-    uid: &StreamUid,
-    entries: &mut Vec<Restored>,
-    stored: &Stored,
-) {
+async fn adopt(inner: &Arc<Inner>, uid: &StreamUid, entries: &mut Vec<Restored>, stored: &Stored) {
     let Some(last) = entries.last().map(|entry| entry.name.clone()) else {
         return;
     };
@@ -234,7 +241,10 @@ async fn await_store(inner: Weak<Inner>) {
 
 impl Common {
     /// A stored playlist, with links as they are served here, and when it was stored.
-    pub(super) async fn stored_playlist(&self, key: &Key) -> Result<(Vec<u8>, SystemTime), Missing> {
+    pub(super) async fn stored_playlist(
+        &self,
+        key: &Key,
+    ) -> Result<(Vec<u8>, SystemTime), Missing> {
         let base = layout::public_base(&self.config.storage);
         let (text, modified) = self.reads.get(key).await?;
         let text = stored::take_back(text.to_vec(), key.as_str(), &base);

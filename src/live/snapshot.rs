@@ -143,7 +143,10 @@ pub(super) fn multivariant_with(before: &[u8], rates: Rates, independent: bool) 
     }
     let average = bps(rates.bytes, rates.ticks_90k);
     let mut text = String::with_capacity(before.len() + 32);
-    for line in before.lines().filter(|line| independent || *line != INDEPENDENT) {
+    for line in before
+        .lines()
+        .filter(|line| independent || *line != INDEPENDENT)
+    {
         let line = match line.strip_prefix(STREAM) {
             None => line.to_owned(),
             Some(attributes) => {
@@ -215,7 +218,9 @@ mod tests {
         assert_eq!(text(before, true), expected);
         assert!(!text(before, false).contains("INDEPENDENT"));
         let bare = text("", true);
-        assert!(bare.contains(&format!("BANDWIDTH={peak}")) && bare.ends_with("source/index.m3u8\n"));
+        assert!(
+            bare.contains(&format!("BANDWIDTH={peak}")) && bare.ends_with("source/index.m3u8\n")
+        );
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Stream {
             media,
             target_duration_s,
             ended,
-            max_age_s: (target_duration_s / 2).max(1),
+            max_age_s: layout::playlist_max_age_s(target_duration_s),
             audience: Arc::clone(&self.audience),
         })));
     }

@@ -308,7 +308,8 @@ impl Window {
 
     /// Names now listed or still fetchable.
     pub(super) fn fetchable(&self) -> impl Iterator<Item = &SegmentName> {
-        self.names().chain(self.removed.iter().map(|gone| &gone.name))
+        self.names()
+            .chain(self.removed.iter().map(|gone| &gone.name))
     }
 
     /// Names now listed, oldest first.
