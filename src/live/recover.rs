@@ -18,7 +18,8 @@ use super::{
     window::{Facts, Length, Restored, Window},
 };
 use crate::{
-    db::{Counters, SegmentRow, Status, StreamRow},
+    config::Backend,
+    db::{Counters, Recorded, SegmentRow, Status, StreamRow},
     error::{Error, Kind, Result},
     name::{SegmentName, StreamUid},
 };
@@ -40,12 +41,23 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<()> {
     let rows = inner.common.db.streams(None).await?;
     let mut objects = objects(inner).await?;
     let mut left: Vec<Key> = Vec::new();
+    let in_memory = inner.common.config.storage.backend == Backend::Memory;
     for row in rows {
         let stored = objects.remove(&row.uid).unwrap_or_default();
         match row.status {
             Status::Live => take_up(inner, row, stored).await?,
             // It was killed while the window with the ENDLIST was shown.
             Status::Finished if row.record && row.recorded.is_none() => inner.close_later(row.uid),
+            // What memory had is gone with the process.
+            Status::Finished if row.recorded == Some(Recorded::Done) && in_memory => {
+                let absent = inner.common.db.segments(&row.uid).await?;
+                let absent = absent.iter().map(|segment| segment.name.sequence).collect();
+                let closing = inner
+                    .common
+                    .db
+                    .close_recording(&row.uid, Recorded::Failed, absent);
+                closing.await?;
+            }
             Status::Finished | Status::Cancel if !row.record && !stored.is_empty() => {
                 left.extend(stored.keys().map(|name| layout::segment(&row.uid, name)));
                 left.extend([layout::media(&row.uid), layout::multivariant(&row.uid)]);
