@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cauce::{
-    config::{Backend, Config},
-    name::StreamUid,
-};
+use cauce::{config::Config, name::StreamUid};
 use m3u8_rs::{MediaPlaylist, MediaPlaylistType};
 
 use crate::support::{

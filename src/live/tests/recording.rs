@@ -135,7 +135,7 @@ async fn a_segment_that_never_got_to_the_store_is_a_hole_and_is_not_listed() {
     let uid = recorded(&world.db).await;
     let mut feed = world.publish(&uid).await;
     feed.segments(5).await;
-    let session = feed.publisher.session().clone();
+    let session = feed.publisher.session().to_owned();
     world.live.stop(&uid, "stopped").await.unwrap();
     world.live.inner.stream(&uid).unwrap().archive.idle().await;
     for lost in [0, 2] {
