@@ -14,7 +14,7 @@ use super::{
     stream::{Common, Stream},
 };
 use crate::{
-    db::{Recorded, SegmentRow},
+    db::{Recorded, SegmentRow, Status},
     error::{Error, Kind, Result},
     name::{SegmentName, StreamUid},
 };
@@ -77,8 +77,11 @@ impl Common {
     async fn try_to_close(&self, uid: &StreamUid, multivariant: Option<&[u8]>) -> Result<()> {
         let row = self.db.stream(uid).await?;
         let row = row.ok_or_else(|| Error::new(Kind::NotFound, "no such stream"))?;
-        if !row.record {
+        if !row.record || row.recorded.is_some() {
             return Ok(());
+        }
+        if !matches!(row.status, Status::Finished | Status::Cancel) {
+            return Err(failed("the stream's end is not in the database"));
         }
         let rows = self.db.segments(uid).await?;
         let stored = self.stored_lengths(uid).await?;
@@ -104,7 +107,11 @@ impl Common {
         let gone = absent.iter().map(|row| row.name.sequence).collect();
         if !self.db.close_recording(uid, outcome, gone).await? {
             // Deleted meanwhile, before these playlists were written.
-            return self.delete_objects(uid).await;
+            let dropped = self.db.stream(uid).await?.is_none_or(|row| !row.record);
+            return match dropped {
+                true => self.delete_objects(uid).await,
+                false => Err(failed("the recording could not be closed")),
+            };
         }
         self.recordings.forget(uid);
         meters::recording_closed(outcome.as_str());

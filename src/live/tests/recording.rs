@@ -204,6 +204,24 @@ async fn while_the_store_is_away_the_ended_window_stays() {
 }
 
 #[tokio::test]
+async fn an_end_that_is_not_in_the_database_costs_no_segment() {
+    let world = World::new(|_| {}).await;
+    let uid = recorded(&world.db).await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(3).await;
+    let stream = world.live.inner.stream(&uid).unwrap();
+    stream.end_now("stopped").await;
+    tokio::time::pause();
+    tokio::time::sleep(SHOWN * 10).await;
+    let ended = list(&world.live, &uid);
+    assert!(ended.end_list && ended.playlist_type.is_none());
+    assert_eq!(outcome(&world.db, &uid).await, None);
+    let ends = world.db.finish_stream(&uid, "stopped", 1).await;
+    assert!(ends.unwrap());
+    assert_eq!(vod(&world.live, &uid).await.segments, ended.segments);
+}
+
+#[tokio::test]
 async fn a_deleted_recording_is_gone_at_once_and_stays_gone() {
     let world = World::new(|_| {}).await;
     // While the ended window is shown, and when it is closed.
