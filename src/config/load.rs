@@ -10,7 +10,7 @@ use toml::{
 
 use super::{
     Backend, Config, SlateMode,
-    schema::{KEYS, Key, State},
+    schema::{KEYS, Key},
     value::{Value, show_size},
 };
 use crate::error::{Error, Kind, Result};
@@ -92,18 +92,7 @@ fn resolve(assignments: &[Assignment]) -> Result<Config> {
 fn assign(config: &mut Config, assignment: &Assignment) -> Result<()> {
     let Assignment { key, value, origin } = assignment;
     (key.set)(config, value)
-        .map_err(|expected| Error::new(Kind::Config, format!("{origin}: {expected}")))?;
-    if key.state == State::Refused && changes_default(assignment) {
-        let line = format!("{origin}: not available in this version");
-        return Err(Error::new(Kind::Config, line));
-    }
-    Ok(())
-}
-
-/// Whether the value differs from its key's default. The value has been accepted before.
-fn changes_default(assignment: &Assignment) -> bool {
-    let mut alone = Config::default();
-    (assignment.key.set)(&mut alone, &assignment.value).is_err() || alone != Config::default()
+        .map_err(|expected| Error::new(Kind::Config, format!("{origin}: {expected}")))
 }
 
 /// Defaults that follow other keys, where they were not given.

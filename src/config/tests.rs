@@ -262,18 +262,6 @@ fn tls_is_configured_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_and_named() {
-    for (key, value) in [("storage.recordings_retention", "1d")] {
-        let flags = [(key.to_owned(), value.to_owned())];
-        let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();
-        let line = error.to_string();
-        assert!(line.starts_with(&format!("--set {key}")), "{line}");
-        assert!(line.contains("not available in this version"), "{line}");
-        assert!(!line.contains("geheim"), "{line}");
-    }
-}
-
-#[test]
 fn a_slate_of_a_file_needs_the_file() {
     let load = |text: &str| load(text, &[]);
     assert_eq!(
