@@ -11,6 +11,9 @@ import { createForm } from "./studio-create.js";
 import { openDesk } from "./studio-desk.js";
 import { stateOf } from "./stream.js";
 
+/** Between two looks for a recording that is not there yet. */
+const RECORDINGS_MS = 5000;
+
 const place = $("studio");
 let shown = null;
 let closeDesk = null;
@@ -50,7 +53,7 @@ async function overview(session) {
     const past = mine.filter(({ status }) => !["live", "pending"].includes(status));
     list.replaceChildren(...[...open, ...past.slice(0, 10)].map(row));
     none.hidden = mine.length > 0;
-    recordings(kept, past);
+    showRecordings(kept, channel, past);
     if (!channel) return;
     team.hidden = false;
     await moderators(team, channel);
@@ -58,6 +61,17 @@ async function overview(session) {
     if (error instanceof TypeError) say(problem, "noServer");
     else write(problem, error.message);
   }
+}
+
+/** A recording is there some time after its stream's end: looks again until it is. */
+function showRecordings(place, channel, past) {
+  recordings(place, past);
+  if (!past.some(({ status, record_status: recorded }) => status === "finished" && recorded === "start")) return;
+  setTimeout(async () => {
+    if (!place.isConnected) return;
+    const mine = await streamsOf(channel).catch(() => past);
+    if (place.isConnected) showRecordings(place, channel, mine.filter(({ status }) => !["live", "pending"].includes(status)));
+  }, RECORDINGS_MS);
 }
 
 /** The own channel's name, which may be another than the account's. */

@@ -1,7 +1,7 @@
 //! Playlist text (RFC 8216): entries rendered once, then concatenated. It does not know where
 //! segments are stored or served.
 
-use std::{collections::VecDeque, fmt::Write as _, time::Duration};
+use std::{collections::VecDeque, fmt::Write as _, sync::Arc, time::Duration};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +48,15 @@ struct Span {
 
 /// A sliding media playlist. MEDIA-SEQUENCE and DISCONTINUITY-SEQUENCE only grow.
 pub struct MediaPlaylist {
+    /// What it lists now.
+    now: Frozen,
+    spans: VecDeque<Span>,
+}
+
+/// A media playlist as it was at one moment, to be rendered elsewhere and later. Taking one copies no
+/// entries; while it is held, the next change of the playlist copies them once.
+#[derive(Clone)]
+pub struct Frozen {
     target_duration_s: u32,
     media_sequence: u64,
     discontinuity_sequence: u64,
@@ -55,23 +64,24 @@ pub struct MediaPlaylist {
     ended: bool,
     kind: PlaylistKind,
     /// Entries as text, one after the other, behind `dead` bytes of removed ones.
-    text: String,
+    text: Arc<String>,
     dead: usize,
-    spans: VecDeque<Span>,
 }
 
 impl MediaPlaylist {
     /// An empty window whose next entry has `media_sequence` and `discontinuity_sequence`.
     pub fn new(target_duration_s: u32, media_sequence: u64, discontinuity_sequence: u64) -> Self {
         Self {
-            target_duration_s,
-            media_sequence,
-            discontinuity_sequence,
-            independent: true,
-            ended: false,
-            kind: PlaylistKind::Sliding,
-            text: String::new(),
-            dead: 0,
+            now: Frozen {
+                target_duration_s,
+                media_sequence,
+                discontinuity_sequence,
+                independent: true,
+                ended: false,
+                kind: PlaylistKind::Sliding,
+                text: Arc::default(),
+                dead: 0,
+            },
             spans: VecDeque::new(),
         }
     }
@@ -81,36 +91,37 @@ impl MediaPlaylist {
     /// [`MediaPlaylist::independent`].
     #[must_use]
     pub fn with_independent(mut self, independent: bool) -> Self {
-        self.independent &= independent;
+        self.now.independent &= independent;
         self
     }
 
     /// The same playlist, of another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: PlaylistKind) -> Self {
-        self.kind = kind;
+        self.now.kind = kind;
         self
     }
 
     /// Appends an entry. `independent: false` takes INDEPENDENT-SEGMENTS away for good.
     pub fn push(&mut self, entry: &Entry<'_>) {
         debug_assert!(!entry.uri.contains(['\r', '\n']), "a URI is one line");
-        self.independent &= entry.independent;
-        let before = self.text.len();
+        self.now.independent &= entry.independent;
+        let text = Arc::make_mut(&mut self.now.text);
+        let before = text.len();
         if entry.discontinuity {
-            self.text.push_str("#EXT-X-DISCONTINUITY\n");
+            text.push_str("#EXT-X-DISCONTINUITY\n");
         }
-        self.text.push_str("#EXT-X-PROGRAM-DATE-TIME:");
-        self.text.push_str(&rfc3339_ms(entry.program_date_time));
+        text.push_str("#EXT-X-PROGRAM-DATE-TIME:");
+        text.push_str(&rfc3339_ms(entry.program_date_time));
         // 1 s = 90,000 ticks = 10^6 us. A tick is 11 us, so rounding to the nearest microsecond
         // never carries a duration across the half second that TARGETDURATION is judged by.
         let micros = (u128::from(entry.duration_90k) * 100 + 4) / 9;
         let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
         let uri = entry.uri;
-        writeln!(self.text, "\n#EXTINF:{seconds}.{fraction:06},\n{uri}")
+        writeln!(text, "\n#EXTINF:{seconds}.{fraction:06},\n{uri}")
             .expect("writing to a String cannot fail");
         self.spans.push_back(Span {
-            bytes: self.text.len() - before,
+            bytes: text.len() - before,
             discontinuity: entry.discontinuity,
         });
     }
@@ -120,13 +131,14 @@ impl MediaPlaylist {
         let Some(span) = self.spans.pop_front() else {
             return;
         };
-        self.media_sequence += 1;
-        self.discontinuity_sequence += u64::from(span.discontinuity);
-        self.dead += span.bytes;
+        let now = &mut self.now;
+        now.media_sequence += 1;
+        now.discontinuity_sequence += u64::from(span.discontinuity);
+        now.dead += span.bytes;
         // Moving what lives only when at least as much is dead keeps removal at constant cost.
-        if self.dead >= DEAD_FRONT_FLOOR && self.dead >= self.text.len() - self.dead {
-            self.text.drain(..self.dead);
-            self.dead = 0;
+        if now.dead >= DEAD_FRONT_FLOOR && now.dead >= now.text.len() - now.dead {
+            Arc::make_mut(&mut now.text).drain(..now.dead);
+            now.dead = 0;
         }
     }
 
@@ -142,13 +154,13 @@ impl MediaPlaylist {
 
     /// Number of the first entry.
     pub fn media_sequence(&self) -> u64 {
-        self.media_sequence
+        self.now.media_sequence
     }
 
     /// EXT-X-DISCONTINUITY-SEQUENCE: the start value plus the DISCONTINUITY tags removed since. A
     /// tag before the first listed entry is not in it yet (RFC 8216 6.2.2).
     pub fn discontinuity_sequence(&self) -> u64 {
-        self.discontinuity_sequence
+        self.now.discontinuity_sequence
     }
 
     /// DISCONTINUITY tags now listed: with [`MediaPlaylist::discontinuity_sequence`], what a
@@ -159,15 +171,27 @@ impl MediaPlaylist {
 
     /// Whether INDEPENDENT-SEGMENTS still holds: no entry ever pushed opened without an IDR.
     pub fn independent(&self) -> bool {
-        self.independent
+        self.now.independent
     }
 
     /// EXT-X-ENDLIST from now on.
     pub fn end(&mut self) {
-        self.ended = true;
+        self.now.ended = true;
     }
 
     /// The playlist's text, appended to `out`: one header and one copy of the entries.
+    pub fn render(&self, out: &mut Vec<u8>) {
+        self.now.render(out);
+    }
+
+    /// The playlist as it is now, to be rendered elsewhere.
+    pub fn freeze(&self) -> Frozen {
+        self.now.clone()
+    }
+}
+
+impl Frozen {
+    /// The playlist's text, appended to `out`.
     pub fn render(&self, out: &mut Vec<u8>) {
         let entries = &self.text.as_bytes()[self.dead..];
         out.reserve(HEADER_BYTES + entries.len());

@@ -460,12 +460,34 @@ async fn a_recording_goes_with_its_objects() {
     let uid = uid(&stream);
     f.api.db.mark_live(&uid, now_ms()).await.unwrap();
     let counters = crate::db::Counters {
-        next_sequence: 3,
+        next_sequence: 1,
+        target_duration_s: Some(2),
         ..Default::default()
     };
-    f.api.db.save_counters(&uid, counters).await.unwrap();
+    let segment = crate::db::SegmentRow {
+        name: crate::name::SegmentName::parse("s-0.ts").unwrap(),
+        duration_90k: 180_000,
+        date: std::time::Duration::ZERO,
+        discontinuity: false,
+        discontinuities: 0,
+        independent: true,
+        bytes: 4,
+    };
+    let key = storage::Key::new(&format!("{uid}/source/s-0.ts")).unwrap();
+    let (store, body) = (&f.api.store, ["ts..".into()]);
+    let put = store.put(&key, &body, storage::contract::META);
+    put.await.unwrap();
+    let saved = f.api.db.save_listed(&uid, counters, vec![segment], 0).await;
+    saved.unwrap();
     f.api.live.stop(&uid, "stopped").await.unwrap();
-    let (_, ended) = f.call("", "GET", &path(&stream), NONE).await;
+    let ended = loop {
+        let (_, seen) = f.call("", "GET", &path(&stream), NONE).await;
+        assert!(seen["video"].is_object());
+        match seen["record_status"].as_str().unwrap() {
+            "start" => tokio::task::yield_now().await,
+            _ => break seen,
+        }
+    };
     assert_eq!(
         (&ended["status"], &ended["record_status"]),
         (&json!("finished"), &json!("done"))

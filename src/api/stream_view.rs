@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Api, Request};
 use crate::{
-    db::{Status, StreamDetails},
+    db::{Recorded, Status, StreamDetails},
     live::StreamNow,
     name::StreamKey,
     time::rfc3339,
@@ -45,7 +45,8 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
     let urls = &request.urls;
     let playable = match row.status {
         Status::Live => now.playable,
-        Status::Finished => row.record && row.has_media,
+        // The window with its ENDLIST first, the recording from then on.
+        Status::Finished => row.record && row.has_media && row.recorded != Some(Recorded::Failed),
         Status::Pending | Status::Cancel => false,
     };
     let video = playable
@@ -75,12 +76,13 @@ fn public(request: &Request, row: &StreamDetails, now: StreamNow) -> Value {
     })
 }
 
+/// `start` until the recording is closed, which is when the window's ENDLIST has had its time.
 /// `failed` is also what a stream has that ended without a segment: there is nothing to play.
 fn record_status(row: &StreamDetails) -> &'static str {
     match row.status {
         _ if !row.record => "off",
         Status::Pending | Status::Live => "start",
-        Status::Finished if row.has_media => "done",
+        Status::Finished if row.has_media => row.recorded.map_or("start", Recorded::as_str),
         Status::Finished | Status::Cancel => "failed",
     }
 }
@@ -136,16 +138,24 @@ mod tests {
 
     #[test]
     fn the_recording_has_its_status() {
-        for (status, record, media, expected) in [
-            (Status::Pending, true, false, "start"),
-            (Status::Live, true, true, "start"),
-            (Status::Live, false, true, "off"),
-            (Status::Finished, true, true, "done"),
-            (Status::Finished, true, false, "failed"),
-            (Status::Finished, false, true, "off"),
-            (Status::Cancel, true, false, "failed"),
+        use Recorded::{Done, Failed};
+        for (status, record, media, recorded, expected) in [
+            (Status::Pending, true, false, None, "start"),
+            (Status::Live, true, true, None, "start"),
+            (Status::Live, false, true, None, "off"),
+            (Status::Finished, true, true, None, "start"),
+            (Status::Finished, true, true, Some(Done), "done"),
+            (Status::Finished, true, true, Some(Failed), "failed"),
+            (Status::Finished, true, false, None, "failed"),
+            (Status::Finished, false, true, Some(Done), "off"),
+            (Status::Cancel, true, false, None, "failed"),
         ] {
-            assert_eq!(record_status(&row(status, record, media)), expected);
+            let mut row = row(status, record, media);
+            row.recorded = recorded;
+            assert_eq!(record_status(&row), expected);
+            let ended = status == Status::Finished;
+            let plays = ended && record && media && recorded != Some(Failed);
+            assert_eq!(shown(&row, false)["video"].is_object(), plays);
         }
     }
 

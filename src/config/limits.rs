@@ -60,6 +60,13 @@ pub struct Limits {
     pub store_deadline: Duration,
     /// Reads from the store at once [32].
     pub store_reads: usize,
+    /// An ended stream's last window is shown for at least so long; then its recording, if there is
+    /// one [30 s].
+    pub ended_window: Duration,
+    /// Recordings whose lists are kept in memory [16].
+    pub recordings_open: usize,
+    /// Recordings downloaded as one file at once, each with up to 1 MiB in memory [64].
+    pub downloads: usize,
     /// Streams with a publisher or window in memory [1000].
     pub live_streams: usize,
     /// Writes waiting for the database [4096].
@@ -144,6 +151,9 @@ impl Default for Limits {
             archive_bytes: 64 * MIB as u64,
             store_deadline: Duration::from_secs(10),
             store_reads: 32,
+            ended_window: Duration::from_secs(30),
+            recordings_open: 16,
+            downloads: 64,
             live_streams: 1000,
             db_queue: 4096,
             body_bytes: 64 * KIB,

@@ -104,7 +104,7 @@ keys! {
         v.choice(&[("disk", Backend::Disk), ("memory", Backend::Memory), ("s3", Backend::S3)]);
     Used "storage.required" |c, v| c.storage.required, v.switch();
     Used "storage.list_deadline" |c, v| c.storage.list_deadline, v.duration(s(0)..=s(10));
-    Refused "storage.recordings_retention" |c, v| c.storage.recordings_retention,
+    Used "storage.recordings_retention" |c, v| c.storage.recordings_retention,
         v.duration(s(0)..=d(36_500));
     Used "storage.disk.root" |c, v| c.storage.disk_root, v.path();
     Used "storage.s3.endpoint" |c, v| c.storage.s3.endpoint, v.optional(|v| v.url(HTTP));
@@ -194,6 +194,9 @@ keys! {
     Used "limits.archive_bytes" |c, v| c.limits.archive_bytes, v.size(64 * KIB..=TIB);
     Used "limits.store_deadline" |c, v| c.limits.store_deadline, v.duration(ms(100)..=m(10));
     Used "limits.store_reads" |c, v| c.limits.store_reads, v.count(1..=10_000);
+    Used "limits.ended_window" |c, v| c.limits.ended_window, v.duration(s(1)..=m(60));
+    Used "limits.recordings_open" |c, v| c.limits.recordings_open, v.count(1..=10_000);
+    Used "limits.downloads" |c, v| c.limits.downloads, v.count(0..=100_000);
     Used "limits.live_streams" |c, v| c.limits.live_streams, v.count(1..=1_000_000);
     Used "limits.db_queue" |c, v| c.limits.db_queue, v.count(1..=1_000_000);
     Used "limits.body_bytes" |c, v| c.limits.body_bytes, v.memory(KIB..=64 * MIB);

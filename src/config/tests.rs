@@ -266,7 +266,6 @@ fn what_is_not_built_is_refused_and_named() {
     for (key, value) in [
         ("slate.mode", "file"),
         ("slate.file", "a.ts"),
-        ("storage.recordings_retention", "1d"),
     ] {
         let flags = [(key.to_owned(), value.to_owned())];
         let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();

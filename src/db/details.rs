@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, named_params};
 
 use super::{
-    Db, Status,
+    Db, Recorded, Status,
     streams::{asking, known},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 
 const SELECT: &str = "SELECT s.uid, s.title, s.description, s.status, s.record,
         s.next_sequence > 0 AS has_media, s.is_programed, s.program_date_time_ms, s.created_at_ms,
-        s.started_at_ms, s.ended_at_ms, s.ended_reason, s.key_hash, s.key_sealed,
+        s.started_at_ms, s.ended_at_ms, s.ended_reason, s.recorded, s.key_hash, s.key_sealed,
         c.id AS channel_id, c.username AS channel, c.user_id AS owner_id
      FROM streams s LEFT JOIN channels c ON c.id = s.channel_id";
 
@@ -61,6 +61,8 @@ pub struct StreamDetails {
     pub ended_at_ms: Option<i64>,
     /// stopped, publisher_lost, max_pause, cancelled, server_lost.
     pub ended_reason: Option<String>,
+    /// What became of its recording; `None` until that is closed.
+    pub recorded: Option<Recorded>,
     /// What its key is looked up by.
     pub key: KeyHash,
     /// Its key under the server's secret.
@@ -366,6 +368,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<StreamDetails> {
         started_at_ms: row.get("started_at_ms")?,
         ended_at_ms: row.get("ended_at_ms")?,
         ended_reason: row.get("ended_reason")?,
+        recorded: row.get("recorded")?,
         key: KeyHash(row.get("key_hash")?),
         key_sealed: row.get("key_sealed")?,
     })
@@ -389,6 +392,7 @@ impl StreamDetails {
             started_at_ms: None,
             ended_at_ms: None,
             ended_reason: None,
+            recorded: None,
             key: KeyHash([0; 32]),
             key_sealed: None,
         }

@@ -14,6 +14,7 @@ mod publish;
 mod questions;
 mod readers;
 mod reminders;
+mod segments;
 mod streams;
 mod subscribers;
 mod writer;
@@ -37,6 +38,7 @@ pub use self::{
     publish::{PublishFacts, PublishTarget},
     questions::{KeptQuestions, QuestionFilter, QuestionRow, QuestionSort, QuestionWrite},
     reminders::Reminder,
+    segments::{Recorded, SegmentRow},
     subscribers::Subscriber,
 };
 use self::{
@@ -113,6 +115,8 @@ pub struct StreamRow {
     pub ended_reason: Option<String>,
     /// Since when the slate is shown; only of a live stream.
     pub paused_at_ms: Option<i64>,
+    /// What became of its recording; `None` until that is closed.
+    pub recorded: Option<Recorded>,
     /// What its playlists continue from.
     pub counters: Counters,
 }

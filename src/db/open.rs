@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_pause.sql"),
     include_str!("migrations/0005_chat.sql"),
     include_str!("migrations/0006_questions.sql"),
+    include_str!("migrations/0007_recordings.sql"),
 ];
 
 /// Makes the file when there is none, and migrates it.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const COLUMNS: &str = "uid, title, status, record, created_at_ms, started_at_ms, ended_at_ms, \
-                       ended_reason, paused_at_ms, next_sequence, discontinuities, \
+                       ended_reason, paused_at_ms, recorded, next_sequence, discontinuities, \
                        target_duration_s";
 
 pub(super) fn insert(
@@ -188,6 +188,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
         ended_at_ms: row.get("ended_at_ms")?,
         ended_reason: row.get("ended_reason")?,
         paused_at_ms: row.get("paused_at_ms")?,
+        recorded: row.get("recorded")?,
         counters: Counters {
             next_sequence: number("next_sequence")?,
             discontinuities: number("discontinuities")?,

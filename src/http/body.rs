@@ -1,8 +1,9 @@
-//! What follows an answer's head: nothing, one piece of text, or slices of a segment that every
-//! viewer shares. Nothing is copied. It does not know what the bytes are.
+//! What follows an answer's head: nothing, one piece of text, slices of a segment that every
+//! viewer shares, or a recording that is read as the client takes it. Nothing is copied. It does not
+//! know what the bytes are.
 
 use std::{
-    convert::Infallible,
+    io,
     ops::Range,
     pin::Pin,
     sync::Arc,
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::activity::Ticket;
+use crate::live::{Download, Missing};
 
 /// The largest piece handed over at once, bytes: what an HTTP/2 stream buffers before flow control
 /// is asked again, and how finely a stalled one is noticed. One that stalls in its last piece has
@@ -33,6 +35,30 @@ enum Content {
     Empty,
     Text(Bytes),
     Slices(Slices),
+    Download(Box<Reading>),
+}
+
+/// A part of a recording on its way. A piece is read when the one before it is handed over, so that
+/// there is never more than one in memory.
+struct Reading {
+    download: Download,
+    /// Read, but not handed over.
+    piece: Bytes,
+    /// Where the next read begins, and where the last ends.
+    offset: u64,
+    end: u64,
+    read: Option<Read>,
+}
+
+type Read = Pin<Box<dyn Future<Output = Result<Bytes, Missing>> + Send>>;
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading")
+            .field("download", &self.download)
+            .field("left", &self.left())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A cursor over shared slices.
@@ -88,12 +114,27 @@ impl Body {
         }
     }
 
+    /// `range`, inside the file, of a recording.
+    pub fn download(download: Download, range: Range<u64>) -> Self {
+        Self {
+            content: Content::Download(Box::new(Reading {
+                download,
+                piece: Bytes::new(),
+                offset: range.start,
+                end: range.end,
+                read: None,
+            })),
+            ..Self::default()
+        }
+    }
+
     /// Bytes still to give.
     pub fn len(&self) -> u64 {
         match &self.content {
             Content::Empty => 0,
             Content::Text(text) => text.len() as u64,
             Content::Slices(slices) => slices.left,
+            Content::Download(reading) => reading.left(),
         }
     }
 
@@ -107,6 +148,40 @@ impl Body {
         self.ticket = Some(ticket);
         self.sent = Some(sent);
         self
+    }
+}
+
+impl Reading {
+    fn left(&self) -> u64 {
+        self.end - self.offset + self.piece.len() as u64
+    }
+
+    /// The next piece; an error ends the answer before its length, so that the client knows.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.left() == 0 {
+            return Poll::Ready(None);
+        }
+        if self.piece.is_empty() {
+            let (download, offset, end) = (&self.download, self.offset, self.end);
+            let read = self.read.get_or_insert_with(|| {
+                let download = download.clone();
+                Box::pin(async move { download.read(offset, end).await })
+            });
+            let outcome = std::task::ready!(read.as_mut().poll(cx));
+            self.read = None;
+            match outcome {
+                Ok(piece) if !piece.is_empty() => {
+                    self.offset += piece.len() as u64;
+                    self.piece = piece;
+                }
+                _ => {
+                    let gone = io::Error::other("the recording can no longer be read");
+                    return Poll::Ready(Some(Err(gone)));
+                }
+            }
+        }
+        let piece = self.piece.split_to(self.piece.len().min(PIECE_BYTES));
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 
@@ -134,16 +209,21 @@ impl Slices {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let piece = match &mut self.content {
             Content::Empty => None,
             Content::Text(text) => Some(text.split_to(text.len().min(PIECE_BYTES))),
             Content::Slices(slices) => slices.next(),
+            Content::Download(reading) => match std::task::ready!(reading.poll_next(cx)) {
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(piece)) => Some(piece),
+                None => None,
+            },
         };
         if self.is_empty() {
             self.content = Content::Empty;

@@ -1,6 +1,8 @@
 //! HLS delivery: playlists, segments and thumbnails with every header that players and caches live
 //! by (RFC 8216, RFC 9110, RFC 9111). It does not know where the bytes come from.
 
+use std::{ops::Range, time::SystemTime};
+
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
@@ -12,16 +14,18 @@ use super::{
     reply::{Answer, refusal, set, set_text},
     route::{READ_LIVE, RouteError},
 };
-use crate::live::{Missing, Rendered, Served};
+use crate::live::{Download, Missing, Rendered, Served};
 
 /// What a cache may keep for good: a segment's name is never used twice.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// A recording is always the same until it is deleted.
+const RECORDING: &str = "public, max-age=60";
 /// A stream that is not there may be there in a moment.
 const BRIEFLY: &str = "max-age=1";
 
-/// A playlist, gzip or plain as the client takes it. `max-age` is half a target duration: a cache
-/// that asks so often never serves one that is a whole segment old.
-pub fn playlist(request: &HeaderMap, rendered: &Rendered, target_duration_s: u32) -> Answer {
+/// A playlist, gzip or plain as the client takes it. While it is live `max_age_s` is half a target
+/// duration: a cache that asks so often never serves one that is a whole segment old.
+pub fn playlist(request: &HeaderMap, rendered: &Rendered, max_age_s: u32) -> Answer {
     let gzip = conditional::accepts_gzip(request);
     let (content, etag) = if gzip {
         (&rendered.gzip, &rendered.etag_gzip)
@@ -35,11 +39,10 @@ pub fn playlist(request: &HeaderMap, rendered: &Rendered, target_duration_s: u32
         Response::new(Body::text(content.clone()))
     };
     set(&mut answer, header::VARY, "Accept-Encoding");
-    let half = (target_duration_s / 2).max(1);
     set_text(
         &mut answer,
         header::CACHE_CONTROL,
-        &format!("public, max-age={half}"),
+        &format!("public, max-age={max_age_s}"),
     );
     validators(&mut answer, etag, rendered.modified);
     if !fresh {
@@ -55,37 +58,75 @@ pub fn playlist(request: &HeaderMap, rendered: &Rendered, target_duration_s: u32
     answer
 }
 
-/// A segment, or the part of it that is asked for. Only GET has ranges (RFC 9110 14.2).
+/// A segment, or the part of it that is asked for.
 pub fn segment(method: &Method, request: &HeaderMap, served: &Served) -> Answer {
-    let wanted = if method == Method::GET {
-        conditional::wanted(request, &served.etag, served.modified, served.len)
-    } else {
-        Wanted::Whole
+    let media = Media {
+        len: served.len,
+        etag: &served.etag,
+        modified: served.modified,
+        cache: IMMUTABLE,
     };
-    if conditional::not_modified(request, &served.etag, served.modified) {
-        let mut answer = not_modified();
-        set(&mut answer, header::CACHE_CONTROL, IMMUTABLE);
-        validators(&mut answer, &served.etag, served.modified);
-        return answer;
-    }
-    let range = match wanted {
-        Wanted::Nothing => return unsatisfiable(served.len),
-        Wanted::Part(range) => Some(range),
-        Wanted::Whole => None,
+    media.answer(method, request, |range| {
+        Body::slices(served.body.clone(), range)
+    })
+}
+
+/// A recording as one file, or the part of it that is asked for.
+pub fn recording(method: &Method, request: &HeaderMap, download: Download) -> Answer {
+    let etag = download.etag.clone();
+    let media = Media {
+        len: download.len,
+        etag: &etag,
+        modified: download.modified,
+        cache: RECORDING,
     };
-    let all = 0..served.len;
-    let body = Body::slices(served.body.clone(), range.clone().unwrap_or(all));
-    let mut answer = Response::new(body);
-    if let Some(range) = range {
-        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let text = format!("bytes {}-{}/{}", range.start, range.end - 1, served.len);
-        set_text(&mut answer, header::CONTENT_RANGE, &text);
+    media.answer(method, request, |range| Body::download(download, range))
+}
+
+/// Media with ranges.
+struct Media<'a> {
+    len: u64,
+    etag: &'a str,
+    modified: SystemTime,
+    cache: &'static str,
+}
+
+impl Media<'_> {
+    /// `body` gives the bytes of a range. Only GET has ranges (RFC 9110 14.2).
+    fn answer(
+        &self,
+        method: &Method,
+        request: &HeaderMap,
+        body: impl FnOnce(Range<u64>) -> Body,
+    ) -> Answer {
+        let wanted = if method == Method::GET {
+            conditional::wanted(request, self.etag, self.modified, self.len)
+        } else {
+            Wanted::Whole
+        };
+        if conditional::not_modified(request, self.etag, self.modified) {
+            let mut answer = not_modified();
+            set(&mut answer, header::CACHE_CONTROL, self.cache);
+            validators(&mut answer, self.etag, self.modified);
+            return answer;
+        }
+        let range = match wanted {
+            Wanted::Nothing => return unsatisfiable(self.len),
+            Wanted::Part(range) => Some(range),
+            Wanted::Whole => None,
+        };
+        let mut answer = Response::new(body(range.clone().unwrap_or(0..self.len)));
+        if let Some(range) = range {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let text = format!("bytes {}-{}/{}", range.start, range.end - 1, self.len);
+            set_text(&mut answer, header::CONTENT_RANGE, &text);
+        }
+        set(&mut answer, header::CONTENT_TYPE, "video/mp2t");
+        set(&mut answer, header::ACCEPT_RANGES, "bytes");
+        set(&mut answer, header::CACHE_CONTROL, self.cache);
+        validators(&mut answer, self.etag, self.modified);
+        answer
     }
-    set(&mut answer, header::CONTENT_TYPE, "video/mp2t");
-    set(&mut answer, header::ACCEPT_RANGES, "bytes");
-    set(&mut answer, header::CACHE_CONTROL, IMMUTABLE);
-    validators(&mut answer, &served.etag, served.modified);
-    answer
 }
 
 /// A thumbnail.
@@ -184,7 +225,7 @@ fn unsatisfiable(len: u64) -> Answer {
     answer
 }
 
-fn validators(answer: &mut Answer, etag: &str, modified: std::time::SystemTime) {
+fn validators(answer: &mut Answer, etag: &str, modified: SystemTime) {
     set_text(answer, header::ETAG, etag);
     let date = httpdate::fmt_http_date(modified);
     set_text(answer, header::LAST_MODIFIED, &date);

@@ -13,6 +13,8 @@ pub enum Label {
     Playlist,
     /// A segment.
     Segment,
+    /// A recording as one file.
+    Recording,
     /// A thumbnail.
     Thumbnail,
     /// A preflight, or a path under `/live` that names nothing.
@@ -32,13 +34,14 @@ pub enum Label {
 }
 
 impl Label {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
 
     /// The label's text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Playlist => "playlist",
             Self::Segment => "segment",
+            Self::Recording => "recording",
             Self::Thumbnail => "thumbnail",
             Self::Live => "live",
             Self::Probe => "probe",
@@ -54,7 +57,7 @@ impl Label {
     pub fn is_live(self) -> bool {
         matches!(
             self,
-            Self::Playlist | Self::Segment | Self::Thumbnail | Self::Live
+            Self::Playlist | Self::Segment | Self::Recording | Self::Thumbnail | Self::Live
         )
     }
 }

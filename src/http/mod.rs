@@ -155,24 +155,31 @@ impl Server {
         } = &*self.state;
         let headers = &request.headers;
         match route {
-            Route::Multivariant(uid) => match live.snapshot(&uid) {
-                Some(snapshot) => {
-                    let target = snapshot.target_duration_s;
-                    delivery::playlist(headers, &snapshot.multivariant, target)
-                }
-                None => delivery::missing(Missing::NotFound),
-            },
-            Route::Media(uid, rendition) => match live.snapshot(&uid) {
-                Some(snapshot) if rendition == Rendition::source() => {
-                    let proxies = &config.http.trusted_proxies;
-                    snapshot.seen_by(client::address(peer.ip(), headers, proxies));
-                    delivery::playlist(headers, &snapshot.media, snapshot.target_duration_s)
-                }
-                _ => delivery::missing(Missing::NotFound),
-            },
-            Route::Segment(_, rendition, _) if rendition != Rendition::source() => {
+            Route::Media(_, rendition)
+            | Route::Segment(_, rendition, _)
+            | Route::Recording(_, rendition)
+                if rendition != Rendition::source() =>
+            {
                 delivery::missing(Missing::NotFound)
             }
+            Route::Multivariant(uid) => match live.playlists(&uid).await {
+                Ok(snapshot) => {
+                    delivery::playlist(headers, &snapshot.multivariant, snapshot.max_age_s)
+                }
+                Err(missing) => delivery::missing(missing),
+            },
+            Route::Media(uid, _) => match live.playlists(&uid).await {
+                Ok(snapshot) => {
+                    let proxies = &config.http.trusted_proxies;
+                    snapshot.seen_by(client::address(peer.ip(), headers, proxies));
+                    delivery::playlist(headers, &snapshot.media, snapshot.max_age_s)
+                }
+                Err(missing) => delivery::missing(missing),
+            },
+            Route::Recording(uid, _) => match live.download(&uid).await {
+                Ok(download) => delivery::recording(&request.method, headers, download),
+                Err(missing) => delivery::missing(missing),
+            },
             Route::Segment(uid, _, name) => match live.segment(&uid, &name).await {
                 Ok(served) => delivery::segment(&request.method, headers, &served),
                 Err(missing) => delivery::missing(missing),
@@ -249,6 +256,7 @@ fn label(route: &Route) -> Label {
     match route {
         Route::Multivariant(_) | Route::Media(..) => Label::Playlist,
         Route::Segment(..) => Label::Segment,
+        Route::Recording(..) => Label::Recording,
         Route::Thumbnail(_) => Label::Thumbnail,
         Route::Preflight => Label::Live,
         Route::Health | Route::Ready | Route::Version | Route::Metrics => Label::Probe,

@@ -23,6 +23,8 @@ pub enum Route {
     Media(StreamUid, Rendition),
     /// `/live/{uid}/{rendition}/{session}-{sequence}.ts`
     Segment(StreamUid, Rendition, SegmentName),
+    /// `/live/{uid}/{rendition}/recording.ts`
+    Recording(StreamUid, Rendition),
     /// `/live/{uid}/thumbnail.jpg`
     Thumbnail(StreamUid),
     /// OPTIONS on anything under `/live`.
@@ -144,6 +146,9 @@ fn media(uid: &str, rendition: &str, file: &str) -> Result<Route, RouteError> {
     let rendition = name(Rendition::parse(rendition))?;
     if file == "index.m3u8" {
         return Ok(Route::Media(uid, rendition));
+    }
+    if file == "recording.ts" {
+        return Ok(Route::Recording(uid, rendition));
     }
     let segment = name(SegmentName::parse(file))?;
     Ok(Route::Segment(uid, rendition, segment))

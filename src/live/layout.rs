@@ -22,6 +22,12 @@ pub(super) const THUMBNAIL: Meta = Meta {
     content_type: "image/jpeg",
     cache_control: "public, max-age=10",
 };
+/// Of a recording's playlists, seconds and as a header: they change only when it is deleted.
+pub(super) const RECORDING_MAX_AGE_S: u32 = 60;
+pub(super) const RECORDING_PLAYLIST: Meta = Meta {
+    content_type: "application/vnd.apple.mpegurl",
+    cache_control: "public, max-age=60",
+};
 /// `max-age` of playlists by half of the target duration; the last is for all that are longer.
 const PLAYLIST_CACHE: [&str; 10] = [
     "public, max-age=1",
@@ -38,11 +44,16 @@ const PLAYLIST_CACHE: [&str; 10] = [
 
 /// Of a playlist: half its target duration, at least a second.
 pub(super) fn playlist_meta(target_duration_s: u32) -> Meta {
-    let half = (target_duration_s / 2).max(1) as usize;
+    let half = playlist_max_age_s(target_duration_s) as usize;
     Meta {
         content_type: "application/vnd.apple.mpegurl",
         cache_control: PLAYLIST_CACHE[half.min(PLAYLIST_CACHE.len()) - 1],
     }
+}
+
+/// The same in seconds.
+pub(super) fn playlist_max_age_s(target_duration_s: u32) -> u32 {
+    (target_duration_s / 2).max(1)
 }
 
 fn key(text: String) -> Key {
@@ -62,6 +73,12 @@ pub(super) fn media(uid: &StreamUid) -> Key {
 /// A segment.
 pub(super) fn segment(uid: &StreamUid, name: &SegmentName) -> Key {
     key(format!("{uid}/source/{name}"))
+}
+
+/// Quoted entity tag of a segment. A name is never used twice: it tells versions apart as well as a
+/// hash would.
+pub(super) fn segment_tag(name: &SegmentName) -> String {
+    format!("\"{}-{}\"", name.session.as_str(), name.sequence)
 }
 
 /// The thumbnail.
@@ -97,5 +114,21 @@ pub(super) fn served_thumbnail(body: Bytes, modified: SystemTime) -> Served {
         etag: format!("\"{}\"", content_tag(&body)),
         body: Arc::new([body]),
         modified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_playlist_is_kept_for_half_a_target_duration() {
+        for (target_s, age_s) in [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (10, 5), (20, 10)] {
+            assert_eq!(playlist_max_age_s(target_s), age_s);
+            let header = format!("public, max-age={age_s}");
+            assert_eq!(playlist_meta(target_s).cache_control, header);
+        }
+        let header = format!("public, max-age={RECORDING_MAX_AGE_S}");
+        assert_eq!(RECORDING_PLAYLIST.cache_control, header);
     }
 }

@@ -20,8 +20,6 @@ use crate::{
     name::{SessionId, StreamUid},
 };
 
-/// An ended window stays at least so long (media rule 19).
-const ENDED_MIN: Duration = Duration::from_secs(30);
 /// How often expired segments are looked for, and the database for changes by others.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -105,14 +103,15 @@ impl Inner {
 
     /// Ends a stream; nothing when it had ended.
     pub(super) async fn stop(
-        &self,
+        self: &Arc<Self>,
         uid: &StreamUid,
         reason: &'static str,
     ) -> crate::error::Result<()> {
         let stream = self.stream(uid);
         self.common.db.finish_stream(uid, reason, now_ms()).await?;
-        if let Some(stream) = stream {
-            stream.end_now(reason).await;
+        match stream {
+            Some(stream) => stream.end_now(reason).await,
+            None => self.close_later(uid.clone()),
         }
         Ok(())
     }
@@ -337,26 +336,30 @@ impl Stream {
             self.go_off(&mut ingest, Refused::Restarting).await;
             ingest.window.counters()
         };
+        self.renderings.idle().await;
         self.archive.idle().await;
-        if let Err(error) = self.common.db.save_counters(&self.uid, counters).await {
-            tracing::warn!(stream = %self.uid, %error, "counters could not be saved");
-        }
+        self.index.save(counters);
+        self.index.settle().await;
     }
 
     /// Forgets what nobody may fetch any more; true when that is everything.
-    fn sweep(&self, ingest: &mut Ingest) -> bool {
+    fn sweep(self: &Arc<Self>, ingest: &mut Ingest) -> bool {
         let now = self.common.now();
         if let Some(ended) = ingest.ended.filter(|_| !ingest.retired) {
             let target = Duration::from_secs(ingest.window.target_duration_s().into());
-            if now >= ended + ENDED_MIN.max(3 * target) {
+            let time_is_over =
+                now >= ended + self.common.config.limits.ended_window.max(3 * target);
+            if time_is_over && self.record {
+                if !std::mem::replace(&mut ingest.closing, true) {
+                    self.close_recording();
+                }
+            } else if time_is_over {
                 ingest.retired = true;
                 let left = ingest.window.retire(now);
                 self.unlist(&left);
-                self.snapshot.send_replace(None);
-                if !self.record {
-                    let playlists = [layout::media(&self.uid), layout::multivariant(&self.uid)];
-                    self.archive.delete(playlists.into());
-                }
+                self.show_nothing();
+                let playlists = [layout::media(&self.uid), layout::multivariant(&self.uid)];
+                self.archive.delete(playlists.into());
             }
         }
         let over = ingest.window.expire(now);
@@ -366,10 +369,16 @@ impl Stream {
                 memory.remove(&self.id(name));
             }
         }
+        let is_over = ingest.retired && ingest.window.is_over();
         if !self.record {
             let keys = over.iter().map(|name| layout::segment(&self.uid, name));
             self.archive.delete(keys.collect());
+            if is_over {
+                self.index.forget_below(u64::MAX);
+            } else if !over.is_empty() {
+                self.index.forget_below(ingest.window.oldest());
+            }
         }
-        ingest.retired && ingest.window.is_over()
+        is_over
     }
 }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::Backend,
+    db::SegmentRow,
     name::{SegmentName, SessionId},
 };
 
@@ -112,7 +113,7 @@ impl Stream {
         if std::mem::take(&mut ingest.unpublished) {
             self.publish(ingest);
             ingest.air.listed(self.common.now());
-            self.counters.send_replace(ingest.window.counters());
+            self.index.save(ingest.window.counters());
         }
         self.schedule(ingest);
     }
@@ -169,11 +170,21 @@ impl Stream {
             target_duration_s: segment.target_duration_s,
         };
         let name = ingest.window.next_name(&next.session);
+        let discontinuities = ingest.window.counters().discontinuities;
         let now = self.common.now();
         let left = ingest.window.push(&next.session, facts, now, wall());
         ingest.unpublished = true;
         self.unlist(&left);
         let bytes = segment.len as u64;
+        self.index.add(SegmentRow {
+            name: name.clone(),
+            duration_90k: segment.duration_90k,
+            date: ingest.window.newest_date(),
+            discontinuity: segment.discontinuity,
+            discontinuities,
+            independent: segment.independent,
+            bytes,
+        });
         ingest
             .rates
             .add(bytes, segment.duration_90k, segment.target_duration_s);

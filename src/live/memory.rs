@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::Served;
+use super::{Served, layout};
 use crate::name::{SegmentName, StreamUid};
 
 /// A segment of a stream.
@@ -199,6 +199,12 @@ impl Memory {
         self.change(id, |slot| slot.safety = Safety::Abandoned)
     }
 
+    /// It is to be treated as one that is listed.
+    pub(super) fn listed(&mut self, id: &Id) {
+        // Nothing is freed by it, so that nothing has to go.
+        drop(self.change(id, |slot| slot.listed = true));
+    }
+
     /// It left the playlist.
     pub(super) fn unlisted(&mut self, id: &Id) -> Vec<Id> {
         self.change(id, |slot| slot.listed = false)
@@ -247,8 +253,7 @@ fn served(id: &Id, slot: &Slot, body: Arc<[Bytes]>) -> Served {
     Served {
         body,
         len: slot.len,
-        // A name is never used twice: it tells versions apart as well as a hash would.
-        etag: format!("\"{}-{}\"", name.session.as_str(), name.sequence),
+        etag: layout::segment_tag(name),
         modified: slot.modified,
     }
 }

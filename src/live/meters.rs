@@ -24,6 +24,21 @@ pub(super) fn abandoned() {
     counter!("cauce_abandoned_segments_total").increment(1);
 }
 
+/// A listed segment was lost to the recording: the database refuses for too long.
+pub(super) fn unindexed() {
+    counter!("cauce_unindexed_segments_total").increment(1);
+}
+
+/// Listed segments that a closed recording is without.
+pub(super) fn recording_lost(segments: u64) {
+    counter!("cauce_recording_segments_lost_total").increment(segments);
+}
+
+/// A recording was closed.
+pub(super) fn recording_closed(outcome: &'static str) {
+    counter!("cauce_recordings_closed_total", "outcome" => outcome).increment(1);
+}
+
 /// A segment was listed before the store had it.
 pub(super) fn unprotected() {
     counter!("cauce_unprotected_segments_total").increment(1);

@@ -5,7 +5,10 @@ mod archive;
 mod audience;
 mod cards;
 mod claim;
+mod closing;
 mod gauges;
+mod index;
+mod keeper;
 mod layout;
 mod lifecycle;
 mod listing;
@@ -18,6 +21,7 @@ mod publisher;
 mod reads;
 mod recording;
 mod recover;
+mod render;
 mod snapshot;
 mod stored;
 mod stream;
@@ -42,6 +46,7 @@ use tokio::{
 };
 
 pub use publisher::Publisher;
+pub use recording::Download;
 
 use crate::{
     config::{Backend, Config},
@@ -55,6 +60,7 @@ use audience::Audience;
 use gauges::Gauges;
 use memory::{Found, Memory, Spare};
 use reads::Reads;
+use recording::Recordings;
 use stream::{Common, Stream};
 
 /// Events a slow listener may lag behind before it loses the oldest.
@@ -195,6 +201,8 @@ pub struct Snapshot {
     pub target_duration_s: u32,
     /// The playlist has its ENDLIST.
     pub ended: bool,
+    /// Seconds that a cache may keep the playlists.
+    pub max_age_s: u32,
     audience: Arc<Audience>,
 }
 
@@ -269,6 +277,8 @@ impl Live {
             origin: Instant::now(),
             gauges: Gauges::default(),
             thumbnails: Arc::new(Semaphore::new(THUMBNAILS)),
+            renderings: Semaphore::new(std::thread::available_parallelism().map_or(1, Into::into)),
+            recordings: Recordings::new(limits.recordings_open, limits.downloads),
             config,
             store,
             db,
@@ -280,6 +290,7 @@ impl Live {
         recover::recover(&inner).await?;
         meters::streams(inner.streams().len());
         tokio::spawn(lifecycle::keep_swept(Arc::downgrade(&inner)));
+        tokio::spawn(keeper::keep_recordings(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -301,6 +312,26 @@ impl Live {
         self.inner.claim(uid, peer).await
     }
 
+    /// The playlists of `uid`: what viewers read now, and after the end's time the recording's.
+    ///
+    /// # Errors
+    /// Before the first segment, without a recording, or the store fails.
+    pub async fn playlists(&self, uid: &StreamUid) -> Result<Arc<Snapshot>, Missing> {
+        if let Some(snapshot) = self.snapshot(uid) {
+            return Ok(snapshot);
+        }
+        let recording = self.inner.common.recording(uid).await?;
+        Ok(Arc::clone(&recording.snapshot))
+    }
+
+    /// The recording of an ended stream as one file.
+    ///
+    /// # Errors
+    /// There is none (yet), `limits.downloads` are going on, or the store fails.
+    pub async fn download(&self, uid: &StreamUid) -> Result<Download, Missing> {
+        self.inner.common.download(uid).await
+    }
+
     /// What viewers of `uid` read now; `None` before the first segment and after the end's time.
     pub fn snapshot(&self, uid: &StreamUid) -> Option<Arc<Snapshot>> {
         let streams = self.inner.streams();
@@ -308,7 +339,7 @@ impl Live {
         snapshot.as_ref().map(Arc::clone)
     }
 
-    /// A segment: from memory, else from the store, single-flight.
+    /// A segment: from memory, else from the store, single-flight; also of a recording.
     ///
     /// # Errors
     /// Never listed or no longer fetchable, or the store fails.
@@ -317,7 +348,7 @@ impl Live {
         let id = (uid.clone(), name.clone());
         let found = common.memory().find(&id);
         match found {
-            None => Err(Missing::NotFound),
+            None => common.recorded_segment(uid, name).await,
             Some(Found::Here(served)) => Ok(served),
             Some(Found::Stored) => {
                 let (body, _) = common.reads.get(&layout::segment(uid, name)).await?;
@@ -383,13 +414,23 @@ impl Live {
         self.inner.evict(uid).await;
     }
 
-    /// Deletes the stored segments and playlists of an ended stream; its thumbnail stays.
+    /// Deletes the stored segments and playlists of an ended stream; its thumbnail stays. From then
+    /// on nothing of it is served.
     ///
     /// # Errors
-    /// The store failed or did not answer in time: what is left goes with the next start, if the
-    /// database says that the stream is not recorded.
+    /// The store failed or did not answer in time: what is left goes some minutes later or with the
+    /// next start, if the database says that the stream is not recorded.
     pub async fn delete_recording(&self, uid: &StreamUid) -> Result<()> {
         self.inner.delete_recording(uid).await
+    }
+
+    /// Makes room: deletes the recording that ended longest ago, and tells which; `None` when there
+    /// is none (media rule 30).
+    ///
+    /// # Errors
+    /// As [`Live::delete_recording`].
+    pub async fn delete_oldest_recording(&self) -> Result<Option<StreamUid>> {
+        self.inner.delete_oldest_recording().await
     }
 
     /// Changes from now on.

@@ -43,6 +43,7 @@ pub(super) fn append(
     else {
         return false;
     };
+    let mut discontinuities = before.discontinuities + u64::from(before.facts.discontinuity);
     let mut found = Vec::with_capacity(orphans.len());
     for (at, ((name, _), span)) in orphans.iter().zip(&spans).enumerate() {
         // Up to the next one's beginning where it follows; else as long as it looks.
@@ -66,7 +67,9 @@ pub(super) fn append(
                 target_duration_s,
             },
             date,
+            discontinuities,
         });
+        discontinuities += u64::from(discontinuity);
         session = name.session.clone();
         expected = (span.first_90k + duration_90k) % WRAP;
         date += ticks(duration_90k);
@@ -176,6 +179,7 @@ mod tests {
                 target_duration_s: 2,
             },
             date: Duration::from_secs(100),
+            discontinuities: 0,
         }]
     }
 

@@ -3,13 +3,17 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use storage::{Error, Key, Store};
-use tokio::sync::{Semaphore, watch};
+use storage::{Error, Key, Object, Store};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::error::Elapsed,
+};
 
 use super::{Missing, meters};
 
@@ -50,6 +54,17 @@ impl Reads {
         }
     }
 
+    /// A part of an object, for one who asks alone.
+    pub(super) async fn part(&self, key: &Key, range: Range<u64>) -> Result<Bytes, Missing> {
+        let read = async {
+            let _permit = self.at_once.acquire().await;
+            self.store.get(key, Some(range)).await
+        };
+        meters::store_read();
+        let outcome = tokio::time::timeout(self.deadline, read).await;
+        outcome_of(key, outcome).map(|(body, _)| body)
+    }
+
     fn join(&self, key: &Key) -> Result<watch::Receiver<Option<Outcome>>, Missing> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(key) {
@@ -70,24 +85,28 @@ impl Reads {
                 store.get(&key, None).await
             };
             meters::store_read();
-            let outcome = match tokio::time::timeout(deadline, read).await {
-                Ok(Ok(object)) => Ok((object.body, object.modified)),
-                Ok(Err(Error::NotFound(_))) => Err(Missing::NotFound),
-                Ok(Err(error)) => {
-                    tracing::warn!(object = %key, %error, "storage could not be read");
-                    Err(Missing::Unavailable)
-                }
-                Err(_) => {
-                    tracing::warn!(object = %key, "storage could not be read in time");
-                    Err(Missing::Unavailable)
-                }
-            };
+            let outcome = outcome_of(&key, tokio::time::timeout(deadline, read).await);
             let mut flights = flights.lock().unwrap_or_else(PoisonError::into_inner);
             flights.remove(&key);
             drop(flights);
             let _ = done.send(Some(outcome));
         });
         Ok(flight)
+    }
+}
+
+fn outcome_of(key: &Key, read: Result<Result<Object, Error>, Elapsed>) -> Outcome {
+    match read {
+        Ok(Ok(object)) => Ok((object.body, object.modified)),
+        Ok(Err(Error::NotFound(_))) => Err(Missing::NotFound),
+        Ok(Err(error)) => {
+            tracing::warn!(object = %key, %error, "storage could not be read");
+            Err(Missing::Unavailable)
+        }
+        Err(_) => {
+            tracing::warn!(object = %key, "storage could not be read in time");
+            Err(Missing::Unavailable)
+        }
     }
 }
 

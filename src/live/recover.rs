@@ -3,7 +3,7 @@
 //! know how the last process ended.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -11,14 +11,15 @@ use std::{
 use storage::{Key, Listed};
 
 use super::{
-    Inner, Rendered, layout,
+    Inner, Missing, Rendered, layout,
     lifecycle::window_length,
     orphan, stored,
-    stream::{Stream, wall},
+    stream::{Common, Stream, wall},
     window::{Facts, Length, Restored, Window},
 };
 use crate::{
-    db::{Counters, Status, StreamRow},
+    config::Backend,
+    db::{Counters, Recorded, SegmentRow, Status, StreamRow},
     error::{Error, Kind, Result},
     name::{SegmentName, StreamUid},
 };
@@ -40,10 +41,23 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<()> {
     let rows = inner.common.db.streams(None).await?;
     let mut objects = objects(inner).await?;
     let mut left: Vec<Key> = Vec::new();
+    let in_memory = inner.common.config.storage.backend == Backend::Memory;
     for row in rows {
         let stored = objects.remove(&row.uid).unwrap_or_default();
         match row.status {
-            Status::Live => take_up(inner, row, stored).await,
+            Status::Live => take_up(inner, row, stored).await?,
+            // It was killed while the window with the ENDLIST was shown.
+            Status::Finished if row.record && row.recorded.is_none() => inner.close_later(row.uid),
+            // What memory had is gone with the process.
+            Status::Finished if row.recorded == Some(Recorded::Done) && in_memory => {
+                let absent = inner.common.db.segments(&row.uid).await?;
+                let absent = absent.iter().map(|segment| segment.name.sequence).collect();
+                let closing = inner
+                    .common
+                    .db
+                    .close_recording(&row.uid, Recorded::Failed, absent);
+                closing.await?;
+            }
             Status::Finished | Status::Cancel if !row.record && !stored.is_empty() => {
                 left.extend(stored.keys().map(|name| layout::segment(&row.uid, name)));
                 left.extend([layout::media(&row.uid), layout::multivariant(&row.uid)]);
@@ -98,45 +112,47 @@ async fn objects(inner: &Arc<Inner>) -> Result<BTreeMap<StreamUid, Stored>> {
     Ok(objects)
 }
 
-async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
+async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) -> Result<()> {
     let common = &inner.common;
-    let length = window_length(&common.config);
-    let playlist = stored_playlist(inner, &layout::media(&row.uid)).await;
-    let mut parsed = playlist.and_then(|text| parse(&text, &stored));
-    if let Some((first, entries)) = &mut parsed {
-        adopt(inner, &row.uid, first.next_sequence, entries, &stored).await;
-    }
-    let (mut window, entries) = rebuild(length, row.counters, parsed, &stored);
-    let listed: Vec<SegmentName> = window.names().cloned().collect();
-    let target = Duration::from_secs(window.target_duration_s().into());
-    // Rule 18 for what the old process had taken off the list: it says no more when.
-    let until = common.now() + window.duration() + 2 * target;
-    for (name, (len, modified)) in &stored {
-        let is_listed = listed.contains(name);
-        if is_listed || !row.record {
-            let id = (row.uid.clone(), name.clone());
-            let mut memory = common.memory_mut();
-            memory.know(&id, *len, *modified, is_listed);
-        }
-        if !is_listed && !row.record {
-            window.keep(name.clone(), until);
-        }
-    }
-    let next = window.counters().next_sequence;
-    tracing::info!(stream = %row.uid, segments = listed.len(), next_sequence = next, "stream taken up");
+    let rows = common.db.segments(&row.uid).await?;
+    let known = rows.last().map(|last| last.name.sequence);
+    let playlist = common.stored_playlist(&layout::media(&row.uid)).await;
+    let parsed = playlist.ok().and_then(|(text, _)| parse(&text));
+    let target_duration_s = row.counters.target_duration_s;
+    let target_duration_s =
+        target_duration_s.or(parsed.as_ref().map(|list| list.target_duration_s));
+    let mut listed = history(rows, parsed, target_duration_s.unwrap_or(0));
+    adopt(inner, &row.uid, &mut listed, &stored).await;
+    let mut window = rebuild(
+        window_length(&common.config),
+        row.counters,
+        &listed,
+        &stored,
+    );
+    keep_fetchable(common, &row, &mut window, &stored);
+    let (segments, counters) = (window.len(), window.counters());
+    let next_sequence = counters.next_sequence;
+    tracing::info!(stream = %row.uid, segments, next_sequence, "stream taken up");
     let stream = Stream::start(common, row.uid.clone(), row.record, window);
     {
         let mut ingest = stream.ingest.lock().await;
-        for entry in &entries {
+        for entry in &listed {
             let bytes = stored.get(&entry.name).map_or(0, |(len, _)| *len);
             let facts = entry.facts;
             ingest
                 .rates
                 .add(bytes, facts.duration_90k, facts.target_duration_s);
+            ingest.independent &= facts.independent;
+            if Some(entry.name.sequence) > known {
+                stream.index.add(entry.row(bytes));
+            }
         }
-        if !listed.is_empty() {
-            let multivariant = stored_playlist(inner, &layout::multivariant(&row.uid)).await;
-            ingest.multivariant = multivariant.map(Rendered::new);
+        stream.index.save(counters);
+        if segments > 0 {
+            let multivariant = common
+                .stored_playlist(&layout::multivariant(&row.uid))
+                .await;
+            ingest.multivariant = multivariant.ok().map(|(text, _)| Rendered::new(text));
             stream.publish(&mut ingest);
         }
     }
@@ -151,20 +167,55 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) {
             stream.wait_for_return(&ingest, "server_lost");
         }
     }
+    Ok(())
 }
 
-/// Appends the segments that were stored after the playlist was, if they follow it one by one.
-async fn adopt(
-    inner: &Arc<Inner>,
-    uid: &StreamUid,
-    first_sequence: u64,
-    entries: &mut Vec<Restored>,
-    stored: &Stored,
-) {
+/// Rule 18 for what the old process had taken off the list: it says no more when.
+fn keep_fetchable(common: &Common, row: &StreamRow, window: &mut Window, stored: &Stored) {
+    let listed: HashSet<SegmentName> = window.names().cloned().collect();
+    let target = Duration::from_secs(window.target_duration_s().into());
+    let until = common.now() + window.duration() + 2 * target;
+    let first = listed.iter().map(|name| name.sequence).min();
+    // Of a recording so many as are listed; the others wait in the store for its end.
+    let oldest = match (row.record, first) {
+        (false, _) => 0,
+        (true, Some(first)) => first.saturating_sub(listed.len() as u64),
+        (true, None) => u64::MAX,
+    };
+    for (name, (len, modified)) in stored.iter().filter(|(name, _)| name.sequence >= oldest) {
+        let is_listed = listed.contains(name);
+        let id = (row.uid.clone(), name.clone());
+        common.memory_mut().know(&id, *len, *modified, is_listed);
+        if !is_listed {
+            window.keep(name.clone(), until);
+        }
+    }
+}
+
+/// What was listed: the database's rows, and what the stored playlist has behind them, which was
+/// listed just before the end.
+fn history(
+    rows: Vec<SegmentRow>,
+    playlist: Option<Playlist>,
+    target_duration_s: u32,
+) -> Vec<Restored> {
+    let known = rows.last().map(|last| last.name.sequence);
+    let mut listed: Vec<Restored> = rows
+        .into_iter()
+        .map(|row| Restored::of(row, target_duration_s))
+        .collect();
+    let behind = playlist.into_iter().flat_map(|playlist| playlist.entries);
+    listed.extend(behind.filter(|entry| Some(entry.name.sequence) > known));
+    listed
+}
+
+/// Appends the segments that were stored after the last that is known to have been listed, if they
+/// follow it one by one.
+async fn adopt(inner: &Arc<Inner>, uid: &StreamUid, entries: &mut Vec<Restored>, stored: &Stored) {
     let Some(last) = entries.last().map(|entry| entry.name.clone()) else {
         return;
     };
-    let next = first_sequence + entries.len() as u64;
+    let next = last.sequence + 1;
     let mut names: Vec<_> = stored.keys().filter(|name| name.sequence >= next).collect();
     names.sort_by_key(|name| name.sequence);
     let in_order = names.iter().zip(next..).all(|(name, n)| name.sequence == n);
@@ -200,11 +251,17 @@ async fn await_store(inner: Weak<Inner>) {
     }
 }
 
-/// A stored playlist, with links as they are served here.
-async fn stored_playlist(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {
-    let base = layout::public_base(&inner.common.config.storage);
-    let text = text(inner, key).await?;
-    Some(stored::take_back(text, key.as_str(), &base))
+impl Common {
+    /// A stored playlist, with links as they are served here, and when it was stored.
+    pub(super) async fn stored_playlist(
+        &self,
+        key: &Key,
+    ) -> Result<(Vec<u8>, SystemTime), Missing> {
+        let base = layout::public_base(&self.config.storage);
+        let (text, modified) = self.reads.get(key).await?;
+        let text = stored::take_back(text.to_vec(), key.as_str(), &base);
+        Ok((text, modified))
+    }
 }
 
 async fn text(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {
@@ -212,14 +269,10 @@ async fn text(inner: &Arc<Inner>, key: &Key) -> Option<Vec<u8>> {
     Some(body.to_vec())
 }
 
-/// The window to go on with. A stored playlist is taken only when it is the newest that viewers
-/// can have seen: one that ends before a segment that may have been listed would go back.
-fn rebuild(
-    length: Length,
-    saved: Counters,
-    playlist: Option<(Counters, Vec<Restored>)>,
-    stored: &Stored,
-) -> (Window, Vec<Restored>) {
+/// The window to go on with: the newest of what was listed that follow each other without a gap and
+/// are in the store. They are taken only when they are the newest that viewers can have seen: a window
+/// that ends before a segment that may have been listed would go back.
+fn rebuild(length: Length, saved: Counters, listed: &[Restored], stored: &Stored) -> Window {
     let highest = stored.keys().map(|name| name.sequence + 1).max();
     let next_sequence = match highest {
         Some(highest) => highest.max(saved.next_sequence),
@@ -230,29 +283,49 @@ fn rebuild(
         next_sequence,
         ..saved
     };
-    if let Some((first, entries)) = playlist {
-        let mut window = Window::restore(length, first, &entries);
-        let own = window.counters();
-        if own.next_sequence >= next_sequence {
-            window.raise(saved);
-            return (window, entries);
-        }
-        saved.discontinuities = saved.discontinuities.max(own.discontinuities);
-        saved.target_duration_s = saved.target_duration_s.or(own.target_duration_s);
+    let Some(last) = listed.last() else {
+        return Window::new(length, saved);
+    };
+    let target_duration_s = last.facts.target_duration_s;
+    let behind = last.discontinuities + u64::from(last.facts.discontinuity);
+    saved.discontinuities = saved.discontinuities.max(behind);
+    saved.target_duration_s = saved.target_duration_s.or(Some(target_duration_s));
+    let mut tail = tail(listed, stored).to_vec();
+    if let Some(first) = tail.first_mut() {
+        // Once gone, INDEPENDENT-SEGMENTS is gone for good.
+        first.facts.independent = listed.iter().all(|entry| entry.facts.independent);
     }
-    (Window::new(length, saved), Vec::new())
+    let mut window = Window::restore(length, target_duration_s, &tail);
+    if tail.is_empty() || window.counters().next_sequence < next_sequence {
+        return Window::new(length, saved);
+    }
+    window.raise(saved);
+    window
 }
 
-/// The entries of a stored playlist and the numbers of the first; entries up to one that is not in
-/// the store are left out. `None` for a playlist that is not ours, or without a segment left.
-fn parse(text: &[u8], stored: &Stored) -> Option<(Counters, Vec<Restored>)> {
+/// The newest of `listed` that are in the store and follow each other.
+fn tail<'a>(listed: &'a [Restored], stored: &Stored) -> &'a [Restored] {
+    let mut next = None;
+    let rest = listed.iter().rposition(|entry| {
+        let sequence = entry.name.sequence;
+        let follows = next.is_none_or(|next| sequence + 1 == next);
+        next = Some(sequence);
+        !follows || !stored.contains_key(&entry.name)
+    });
+    &listed[rest.map_or(0, |at| at + 1)..]
+}
+
+/// A stored media playlist.
+struct Playlist {
+    target_duration_s: u32,
+    entries: Vec<Restored>,
+}
+
+/// The entries of a stored playlist; `None` for one that is not ours.
+fn parse(text: &[u8]) -> Option<Playlist> {
     let playlist = m3u8_rs::parse_media_playlist_res(text).ok()?;
     let target_duration_s = u32::try_from(playlist.target_duration).ok()?;
-    let mut first = Counters {
-        next_sequence: playlist.media_sequence,
-        discontinuities: playlist.discontinuity_sequence,
-        target_duration_s: Some(target_duration_s),
-    };
+    let mut discontinuities = playlist.discontinuity_sequence;
     let mut date = wall();
     let mut entries = Vec::with_capacity(playlist.segments.len());
     for (segment, sequence) in playlist.segments.iter().zip(playlist.media_sequence..) {
@@ -272,15 +345,41 @@ fn parse(text: &[u8], stored: &Stored) -> Option<(Counters, Vec<Restored>)> {
                 target_duration_s,
             },
             date,
+            discontinuities,
         });
+        discontinuities += u64::from(segment.discontinuity);
         date += Duration::from_secs_f64(f64::from(segment.duration).max(0.0));
     }
-    let gap = entries
-        .iter()
-        .rposition(|entry| !stored.contains_key(&entry.name));
-    for lost in entries.drain(..gap.map_or(0, |at| at + 1)) {
-        first.next_sequence += 1;
-        first.discontinuities += u64::from(lost.facts.discontinuity);
+    Some(Playlist {
+        target_duration_s,
+        entries,
+    })
+}
+
+impl Restored {
+    fn of(row: SegmentRow, target_duration_s: u32) -> Self {
+        Self {
+            name: row.name,
+            facts: Facts {
+                duration_90k: row.duration_90k,
+                discontinuity: row.discontinuity,
+                independent: row.independent,
+                target_duration_s,
+            },
+            date: row.date,
+            discontinuities: row.discontinuities,
+        }
     }
-    (!entries.is_empty()).then_some((first, entries))
+
+    fn row(&self, bytes: u64) -> SegmentRow {
+        SegmentRow {
+            name: self.name.clone(),
+            duration_90k: self.facts.duration_90k,
+            date: self.date,
+            discontinuity: self.facts.discontinuity,
+            discontinuities: self.discontinuities,
+            independent: self.facts.independent,
+            bytes,
+        }
+    }
 }

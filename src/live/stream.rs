@@ -27,18 +27,21 @@ use super::{
     audience::Audience,
     claim::Takeovers,
     gauges::Gauges,
+    index::Index,
     layout,
     listing::{Pending, keep_ticking},
     memory::{Id, Memory},
     onair::OnAir,
     reads::Reads,
+    recording::Recordings,
+    render::{Job, Renderings},
     snapshot::{self, Rates},
     thumbnail,
     window::Window,
 };
 use crate::{
     config::Config,
-    db::{Counters, Db, PublishFacts},
+    db::{Db, PublishFacts},
     event::{Change, StreamEvent},
     name::{SegmentName, SessionId, StreamUid},
 };
@@ -59,6 +62,10 @@ pub(super) struct Common {
     pub gauges: Gauges,
     /// Thumbnails made at once.
     pub thumbnails: Arc<Semaphore>,
+    /// Long playlists rendered at once.
+    pub renderings: Semaphore,
+    /// Those that are being played.
+    pub recordings: Recordings,
 }
 
 impl Common {
@@ -120,6 +127,8 @@ pub(super) struct Ingest {
     /// When it ended, since the process's origin.
     pub ended: Option<Duration>,
     pub retired: bool,
+    /// Its recording is being closed.
+    pub closing: bool,
     pub pending: VecDeque<Pending>,
     /// Of the segments that are no publisher's.
     pub slate: SessionId,
@@ -146,7 +155,9 @@ pub(super) struct Stream {
     /// What the last publisher's claim rested on.
     pub claimed: std::sync::Mutex<Option<PublishFacts>>,
     pub audience: Arc<Audience>,
-    pub counters: watch::Sender<Counters>,
+    /// Tells the database what is listed.
+    pub index: Index,
+    pub renderings: Renderings,
     /// When something is to be made or listed (`listing`).
     pub due: watch::Sender<Option<Duration>>,
     picturing: AtomicBool,
@@ -160,8 +171,7 @@ impl Stream {
         record: bool,
         window: Window,
     ) -> Arc<Self> {
-        let (counters, saved) = watch::channel(window.counters());
-        tokio::spawn(save_counters(common.db.clone(), uid.clone(), saved));
+        let index = Index::start(common.db.clone(), uid.clone(), window.counters());
         let archive = Archive::start(setup(common, &uid));
         let (due, ticks) = watch::channel(None);
         let air = OnAir::new(segmenting(&common.config), window.counters());
@@ -172,7 +182,8 @@ impl Stream {
             archive,
             claimed: std::sync::Mutex::default(),
             audience: Arc::new(Audience::new(common.config.limits.pollers)),
-            counters,
+            index,
+            renderings: Renderings::default(),
             due,
             snapshot: watch::Sender::new(None),
             thumbnail: RwLock::new(None),
@@ -191,6 +202,7 @@ impl Stream {
                 absence: 0,
                 ended: None,
                 retired: false,
+                closing: false,
                 pending: VecDeque::new(),
                 slate: SessionId::random(),
                 unpublished: false,
@@ -207,12 +219,11 @@ impl Stream {
     }
 
     /// Renders what is listed and gives it to viewers and the store.
-    pub(super) fn publish(&self, ingest: &mut Ingest) {
-        let Some(text) = ingest.window.render() else {
+    pub(super) fn publish(self: &Arc<Self>, ingest: &mut Ingest) {
+        if ingest.window.len() == 0 {
             self.snapshot.send_replace(None);
             return;
-        };
-        let media = Rendered::new(text);
+        }
         let target_duration_s = ingest.window.target_duration_s();
         let meta = layout::playlist_meta(target_duration_s);
         let multivariant = match ingest.multivariant.take() {
@@ -236,14 +247,40 @@ impl Stream {
                 }
             }
         };
+        ingest.multivariant = Some(multivariant.clone());
+        let ended = ingest.ended.is_some();
+        if !self.renderings.takes(ingest.window.len()) {
+            if let Some(text) = ingest.window.render() {
+                let media = Rendered::new(text);
+                self.show_playlists(multivariant, media, target_duration_s, ended);
+            }
+        } else if let Some(list) = ingest.window.freeze() {
+            self.render_later(Job {
+                list,
+                multivariant,
+                target_duration_s,
+                ended,
+            });
+        }
+    }
+
+    /// Gives playlists to viewers, and the media playlist to the store.
+    pub(super) fn show_playlists(
+        &self,
+        multivariant: Rendered,
+        media: Rendered,
+        target_duration_s: u32,
+        ended: bool,
+    ) {
+        let meta = layout::playlist_meta(target_duration_s);
         self.archive
             .playlist(layout::media(&self.uid), media.plain.clone(), meta);
-        ingest.multivariant = Some(multivariant.clone());
         self.snapshot.send_replace(Some(Arc::new(Snapshot {
             multivariant,
             media,
             target_duration_s,
-            ended: ingest.ended.is_some(),
+            ended,
+            max_age_s: layout::playlist_max_age_s(target_duration_s),
             audience: Arc::clone(&self.audience),
         })));
     }
@@ -349,15 +386,5 @@ fn setup(common: &Arc<Common>, uid: &StreamUid) -> Setup {
             };
         }),
         make_room: Box::new(move |bytes| layout::keys(&rooms.memory_mut().make_room(bytes))),
-    }
-}
-
-/// Saves the newest counters, one write at a time; those in between are skipped.
-async fn save_counters(db: Db, uid: StreamUid, mut saved: watch::Receiver<Counters>) {
-    while saved.changed().await.is_ok() {
-        let counters = *saved.borrow_and_update();
-        if let Err(error) = db.save_counters(&uid, counters).await {
-            tracing::warn!(stream = %uid, %error, "counters could not be saved");
-        }
     }
 }

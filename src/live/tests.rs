@@ -1,6 +1,6 @@
 //! Live as a whole, driven by tags of a real encoder's pictures.
 
-use std::{path::Path, sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::LazyLock, time::Duration};
 
 use openh264::{encoder::Encoder, formats::YUVBuffer};
 use segmenter::{Tag, TagKind};
@@ -16,6 +16,7 @@ use super::*;
 use crate::{auth::KeyHash, config::OnSecondPublisher, db::Status, event::Change};
 
 mod pausing;
+mod recording;
 
 /// Pictures a second.
 const FPS: u32 = 10;

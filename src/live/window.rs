@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use segmenter::playlist::{Entry, MediaPlaylist};
+use segmenter::playlist::{Entry, Frozen, MediaPlaylist};
 
 use crate::{
     db::Counters,
@@ -43,6 +43,8 @@ pub(super) struct Restored {
     pub facts: Facts,
     /// EXT-X-PROGRAM-DATE-TIME, since the Unix epoch.
     pub date: Duration,
+    /// DISCONTINUITY tags before it, its own not included.
+    pub discontinuities: u64,
 }
 
 struct Listed {
@@ -69,6 +71,8 @@ pub(super) struct Window {
     session: Option<SessionId>,
     /// Where the newest segment ends, since the Unix epoch.
     next_date: Option<Duration>,
+    /// Where it begins.
+    newest_date: Duration,
 }
 
 impl Window {
@@ -83,14 +87,32 @@ impl Window {
             removed: Vec::new(),
             session: None,
             next_date: None,
+            newest_date: Duration::ZERO,
         }
     }
 
-    /// The window that a stored playlist lists, whose first entry has the numbers in `first`.
-    pub(super) fn restore(length: Length, first: Counters, entries: &[Restored]) -> Self {
+    /// The window that listed `entries` last, which follow each other without a gap; what is too
+    /// old for its length is not listed again.
+    pub(super) fn restore(length: Length, target_duration_s: u32, entries: &[Restored]) -> Self {
+        let Some(first) = entries.first() else {
+            return Self::new(length, Counters::default());
+        };
+        let first = Counters {
+            next_sequence: first.name.sequence,
+            discontinuities: first.discontinuities,
+            target_duration_s: Some(target_duration_s),
+        };
         let mut window = Self::new(length, first);
         for entry in entries {
             window.append(entry.name.clone(), entry.date, entry.facts);
+        }
+        while window.slides() {
+            window.pop_front(Duration::ZERO);
+        }
+        window.removed.clear();
+        let total = window.listed_90k;
+        for entry in &mut window.listed {
+            entry.longest_90k = total;
         }
         window
     }
@@ -151,6 +173,7 @@ impl Window {
         counters.next_sequence += 1;
         counters.discontinuities += u64::from(facts.discontinuity);
         self.listed_90k += facts.duration_90k;
+        self.newest_date = date;
         self.next_date = Some(date + ticks(facts.duration_90k));
         self.session = Some(name.session.clone());
         self.listed.push_back(Listed {
@@ -228,12 +251,44 @@ impl Window {
         left
     }
 
+    /// Nothing is listed and nothing that was can be fetched any more.
+    pub(super) fn forget(&mut self) {
+        self.playlist = None;
+        self.listed.clear();
+        self.listed_90k = 0;
+        self.removed.clear();
+    }
+
     /// The media playlist's text, or `None` when nothing is listed.
     pub(super) fn render(&self) -> Option<Vec<u8>> {
         let playlist = self.playlist.as_ref().filter(|list| !list.is_empty())?;
         let mut text = Vec::with_capacity(256 + 128 * self.listed.len());
         playlist.render(&mut text);
         Some(text)
+    }
+
+    /// The media playlist as it is now, to be rendered elsewhere.
+    pub(super) fn freeze(&self) -> Option<Frozen> {
+        let playlist = self.playlist.as_ref().filter(|list| !list.is_empty())?;
+        Some(playlist.freeze())
+    }
+
+    /// How many segments are listed.
+    pub(super) fn len(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// EXT-X-PROGRAM-DATE-TIME of the newest segment, since the Unix epoch.
+    pub(super) fn newest_date(&self) -> Duration {
+        self.newest_date
+    }
+
+    /// Number of the oldest segment that can be fetched, else of the next one.
+    pub(super) fn oldest(&self) -> u64 {
+        let listed = self.listed.front().map(|entry| entry.name.sequence);
+        let removed = self.removed.iter().map(|gone| gone.name.sequence);
+        let oldest = removed.chain(listed).min();
+        oldest.unwrap_or(self.counters.next_sequence)
     }
 
     /// Numbers of the next segment.
@@ -249,6 +304,12 @@ impl Window {
     /// Listed media.
     pub(super) fn duration(&self) -> Duration {
         ticks(self.listed_90k)
+    }
+
+    /// Names now listed or still fetchable.
+    pub(super) fn fetchable(&self) -> impl Iterator<Item = &SegmentName> {
+        self.names()
+            .chain(self.removed.iter().map(|gone| &gone.name))
     }
 
     /// Names now listed, oldest first.
@@ -404,15 +465,13 @@ mod tests {
                 date: Duration::from_millis(
                     entry.program_date_time.unwrap().timestamp_millis() as u64
                 ),
+                discontinuities: told.discontinuity_sequence,
             })
             .collect();
-        let first = Counters {
-            next_sequence: told.media_sequence,
-            discontinuities: told.discontinuity_sequence,
-            target_duration_s: Some(2),
-        };
-        let mut again = Window::restore(length(6), first, &entries);
+        let mut again = Window::restore(length(6), 2, &entries);
         assert_eq!(again.render(), window.render());
+        let shorter = Window::restore(length(3), 2, &entries);
+        assert_eq!((shorter.len(), shorter.oldest()), (3, 5));
         assert_eq!(again.counters(), window.counters());
         let left = again.push(&session("b"), facts(2), s(2), s(5000));
         assert_eq!(left[0].sequence, 2);

@@ -22,6 +22,7 @@ mod pause;
 mod play;
 mod process;
 mod publish;
+mod recording;
 mod refusals;
 mod rest_hostile;
 mod s3;

@@ -287,6 +287,7 @@ fn every_operation_answers_as_documented() {
     let server = Process::start(&[
         ("CAUCE_AUTH__REQUIRE_ACTIVATION", "true"),
         ("CAUCE_LIMITS__LOGIN_ATTEMPTS", "3"),
+        ("CAUCE_LIMITS__ENDED_WINDOW", "1s"),
     ]);
     let mut walk = Walk::new(server);
     let (ana, bea) = (accounts(&mut walk, "ana"), accounts(&mut walk, "bea"));
@@ -526,6 +527,12 @@ fn streams(walk: &mut Walk, ana: &str, bea: &str) -> String {
     for id in ["startStream", "rotateKey"] {
         walk.call(id, &it, ana, Value::Null, 409);
     }
+    until("the recording", 30, || {
+        let reply = walk.send("recording", &segment, "", &Sent::default());
+        (reply.status == 200).then_some(())
+    });
+    conditional(walk, "recording", &segment);
+    ranges(walk, "recording", &segment);
     walk.call("deleteRecording", &it, ana, Value::Null, 204);
     scheduled(walk, ana, bea);
     let next = walk.call("createStream", &[], ana, json!({ "title": "Two" }), 201);
@@ -565,20 +572,28 @@ fn playback(walk: &mut Walk, segment: &[(&str, &str)]) {
         (reply.status == 200).then_some(())
     });
     for id in ["multivariant", "mediaPlaylist", "segment", "thumbnail"] {
-        let reply = walk.send(id, segment, "", &Sent::default());
-        assert_eq!(reply.status, 200, "{id}");
-        let again = Sent::default().header("If-None-Match", reply.header("etag").unwrap());
-        assert_eq!(walk.send(id, segment, "", &again).status, 304, "{id}");
-        let odd = [("uid", "%2f"), segment[1], segment[2]];
-        assert_eq!(
-            walk.send(id, &odd, "", &Sent::default()).status,
-            400,
-            "{id}"
-        );
+        conditional(walk, id, segment);
     }
+    ranges(walk, "segment", segment);
+}
+
+fn conditional(walk: &mut Walk, id: &str, segment: &[(&str, &str)]) {
+    let reply = walk.send(id, segment, "", &Sent::default());
+    assert_eq!(reply.status, 200, "{id}");
+    let again = Sent::default().header("If-None-Match", reply.header("etag").unwrap());
+    assert_eq!(walk.send(id, segment, "", &again).status, 304, "{id}");
+    let odd = [("uid", "%2f"), segment[1], segment[2]];
+    assert_eq!(
+        walk.send(id, &odd, "", &Sent::default()).status,
+        400,
+        "{id}"
+    );
+}
+
+fn ranges(walk: &mut Walk, id: &str, segment: &[(&str, &str)]) {
     for (range, status) in [("bytes=0-9", 206), ("bytes=99999999-", 416)] {
         let part = Sent::default().header("Range", range);
-        assert_eq!(walk.send("segment", segment, "", &part).status, status);
+        assert_eq!(walk.send(id, segment, "", &part).status, status);
     }
 }
 

@@ -61,7 +61,9 @@ fn every_page_weighs_less_than_300_kb() {
 #[test]
 fn a_streamer_and_a_viewer_walk_through_the_pages() {
     let _slot = slots::heavy();
-    let mut server = Process::start(&[]);
+    // The recording is there soon after the end, and not after half a minute.
+    let soon = ("CAUCE_LIMITS__ENDED_WINDOW", "1s");
+    let mut server = Process::start(&[soon]);
     let data = server.keep_data();
     let base = format!("http://{}", server.http);
     let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../screenshots");
@@ -89,6 +91,7 @@ fn a_streamer_and_a_viewer_walk_through_the_pages() {
             let again = [
                 ("CAUCE_HTTP__LISTEN", &*http),
                 ("CAUCE_RTMP__LISTEN", &*rtmp),
+                soon,
             ];
             server = Process::restart_in(data.path(), &again);
             writeln!(answers, "restarted").unwrap();

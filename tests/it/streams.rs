@@ -171,7 +171,7 @@ fn the_whole_walk() {
         assert!(stopped["ended_at"].is_string() && stopped["video"].is_object());
         assert_eq!(
             (&stopped["record_status"], &stopped["viewers"]),
-            (&json!("done"), &json!(0))
+            (&json!("start"), &json!(0))
         );
     }
     encoder.wait_closed(10);
@@ -230,6 +230,10 @@ fn a_dropped_recording_is_gone() {
         .map(|files| files.map(|file| file.unwrap().file_name()).collect())
         .unwrap_or_default();
     assert!(left.is_empty(), "{left:?}");
+    for name in ["index.m3u8", "source/index.m3u8", "source/recording.ts"] {
+        let target = format!("/live/{}/{name}", stream.uid);
+        assert_eq!(studio.server.get(&target).status, 404, "{name}");
+    }
     let seen = studio.seen(&stream.uid);
     assert_eq!(
         (&seen["video"], &seen["record_status"]),

@@ -115,9 +115,24 @@ fn a_long_life_keeps_no_dead_text() {
             playlist.pop_front();
         }
     }
-    assert!(playlist.text.capacity() < 4 * DEAD_FRONT_FLOOR);
+    assert!(playlist.now.text.capacity() < 4 * DEAD_FRONT_FLOOR);
     assert!(text(&playlist).ends_with("s-9999.ts\n"));
     assert_eq!(playlist.media_sequence(), 9_994);
+}
+
+#[test]
+fn a_frozen_playlist_stays_as_it_was() {
+    let mut playlist = MediaPlaylist::new(2, 0, 0);
+    playlist.push(&entry("a"));
+    let before = text(&playlist);
+    let frozen = playlist.freeze();
+    playlist.push(&entry("b"));
+    playlist.pop_front();
+    playlist.end();
+    let mut out = Vec::new();
+    frozen.render(&mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), before);
+    assert!(text(&playlist).contains("MEDIA-SEQUENCE:1\n") && !before.contains("ENDLIST"));
 }
 
 #[test]

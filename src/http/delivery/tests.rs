@@ -56,7 +56,7 @@ fn lacks(answer: &Answer, name: &str) {
 
 #[test]
 fn a_playlist_has_every_header() {
-    let answer = playlist(&HeaderMap::new(), &rendered(), 2);
+    let answer = playlist(&HeaderMap::new(), &rendered(), 1);
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.body().len(), 8);
     has(&answer, "content-type", "application/vnd.apple.mpegurl");
@@ -68,9 +68,9 @@ fn a_playlist_has_every_header() {
 }
 
 #[test]
-fn a_playlist_is_kept_for_half_a_target_duration() {
-    for (target_s, age) in [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (10, 5)] {
-        let answer = playlist(&HeaderMap::new(), &rendered(), target_s);
+fn a_playlist_is_kept_for_its_time() {
+    for age in [1, 5, 60] {
+        let answer = playlist(&HeaderMap::new(), &rendered(), age);
         has(&answer, "cache-control", &format!("public, max-age={age}"));
     }
 }
@@ -78,16 +78,16 @@ fn a_playlist_is_kept_for_half_a_target_duration() {
 #[test]
 fn the_gzip_variant_is_its_own_representation() {
     let gzip = [(header::ACCEPT_ENCODING, "gzip, br")];
-    let answer = playlist(&asking(&gzip), &rendered(), 2);
+    let answer = playlist(&asking(&gzip), &rendered(), 1);
     assert_eq!(answer.body().len(), rendered().gzip.len() as u64);
     has(&answer, "content-encoding", "gzip");
     has(&answer, "etag", "\"v-1-gz\"");
     has(&answer, "vary", "Accept-Encoding");
 
     let with = |tag| [gzip[0].clone(), (header::IF_NONE_MATCH, tag)];
-    let other = playlist(&asking(&with("\"v-1\"")), &rendered(), 2);
+    let other = playlist(&asking(&with("\"v-1\"")), &rendered(), 1);
     assert_eq!(other.status(), 200);
-    let same = playlist(&asking(&with("\"v-1-gz\"")), &rendered(), 2);
+    let same = playlist(&asking(&with("\"v-1-gz\"")), &rendered(), 1);
     assert_eq!(same.status(), 304);
     has(&same, "etag", "\"v-1-gz\"");
 }
@@ -98,7 +98,7 @@ fn a_playlist_unchanged_is_304_with_what_a_cache_needs() {
         (header::IF_NONE_MATCH, "\"v-1\""),
         (header::IF_MODIFIED_SINCE, DATE),
     ] {
-        let answer = playlist(&asking(&[known]), &rendered(), 4);
+        let answer = playlist(&asking(&[known]), &rendered(), 2);
         assert_eq!(answer.status(), 304);
         assert!(answer.body().is_empty());
         has(&answer, "etag", "\"v-1\"");
@@ -202,7 +202,7 @@ fn failures_are_cached_briefly_or_never() {
 #[test]
 fn other_sites_may_read_everything() {
     for mut answer in [
-        playlist(&HeaderMap::new(), &rendered(), 2),
+        playlist(&HeaderMap::new(), &rendered(), 1),
         get(&[]),
         missing(Missing::NotFound),
         missing(Missing::Unavailable),
