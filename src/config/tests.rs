@@ -263,10 +263,7 @@ fn tls_is_configured_whole_or_not_at_all() {
 
 #[test]
 fn what_is_not_built_is_refused_and_named() {
-    for (key, value) in [
-        ("slate.mode", "file"),
-        ("slate.file", "a.ts"),
-    ] {
+    for (key, value) in [("slate.mode", "file"), ("slate.file", "a.ts")] {
         let flags = [(key.to_owned(), value.to_owned())];
         let error = Config::load_with(None, std::iter::empty(), &flags).unwrap_err();
         let line = error.to_string();

@@ -22,6 +22,7 @@ mod reads;
 mod recording;
 mod recover;
 mod render;
+mod shed;
 mod snapshot;
 mod stored;
 mod stream;
@@ -291,6 +292,8 @@ impl Live {
         meters::streams(inner.streams().len());
         tokio::spawn(lifecycle::keep_swept(Arc::downgrade(&inner)));
         tokio::spawn(keeper::keep_recordings(Arc::downgrade(&inner)));
+        let health = Arc::clone(&inner.common.health);
+        tokio::spawn(shed::keep_room(Arc::downgrade(&inner), health));
         Ok(Self { inner })
     }
 
