@@ -8,6 +8,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use hyper::{Request, Response, StatusCode, Uri, body::Incoming, service::service_fn};
@@ -18,6 +19,9 @@ use hyper_util::{
 use tempfile::TempDir;
 
 use super::{child::Running, http, wait::until};
+
+/// A node that was asked to end is killed after this.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one node asked the origin for, by path.
 pub type Counts = BTreeMap<String, u64>;
@@ -45,7 +49,7 @@ pub fn free_address() -> SocketAddr {
 /// A program that answers HTTP at `address`; its files are in `dir`.
 pub struct Node {
     pub address: SocketAddr,
-    _child: Running,
+    child: Running,
     _dir: TempDir,
 }
 
@@ -58,7 +62,7 @@ impl Node {
         });
         Self {
             address,
-            _child: child,
+            child,
             _dir: dir,
         }
     }
@@ -100,6 +104,19 @@ impl Node {
         command.arg("-n").arg(dir.path().join("work"));
         command.arg("-f").arg(&path);
         Self::start(address, dir, &mut command)
+    }
+}
+
+/// Asks it to end: killed, nginx's master would leave its workers behind.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.child.alive() {
+            self.child.signal("TERM");
+        }
+        let asked = Instant::now();
+        while self.child.alive() && asked.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
