@@ -93,6 +93,10 @@ fn describe() {
             "Media tags dropped, by reason",
         ),
         (
+            "cauce_recordings_shed_total",
+            "Recordings deleted because the store was full",
+        ),
+        (
             "cauce_store_failures_total",
             "Writes to the store that failed or gave no answer",
         ),
@@ -110,6 +114,7 @@ fn describe() {
         "cauce_segments_without_idr_total",
         "cauce_unprotected_segments_total",
         "cauce_abandoned_segments_total",
+        "cauce_recordings_shed_total",
         "cauce_store_failures_total",
         "cauce_store_reads_total",
         "cauce_rtmp_bytes_total",

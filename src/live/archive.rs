@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use storage::{Error, Key, Meta, Store};
 use tokio::{
     sync::{Notify, oneshot},
@@ -38,6 +39,8 @@ const FULL_FOR: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub(super) struct Health {
     state: Mutex<State>,
+    /// A write found no room.
+    filled: Notify,
     backlog_bytes: AtomicU64,
 }
 
@@ -61,6 +64,19 @@ impl Health {
         let mut state = self.state();
         state.trouble = Some(text);
         state.full_at = full.then(Instant::now);
+        if full {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until a write finds no room; at once when one did since the last call.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Only what comes from now on counts.
+    pub(super) fn forget_filled(&self) {
+        let _ = self.filled.notified().now_or_never();
     }
 
     /// What is wrong, if anything.

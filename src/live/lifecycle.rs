@@ -72,6 +72,7 @@ impl Inner {
         let known = self.stream(uid);
         if known.is_none() {
             self.room()?;
+            self.store_has_room().await?;
         }
         if !db.mark_live(uid, now_ms()).await.map_err(unavailable)? {
             return Err(Refused::Ended);
@@ -91,9 +92,6 @@ impl Inner {
     fn room(&self) -> Result<(), Refused> {
         if self.streams().len() >= self.common.config.limits.live_streams {
             return Err(Refused::Full("limits.live_streams are live".into()));
-        }
-        if self.common.health.is_full() {
-            return Err(Refused::Full("storage is full".into()));
         }
         if self.common.memory().is_full(1) {
             return Err(Refused::Full("limits.memory_budget is used up".into()));

@@ -39,6 +39,11 @@ pub(super) fn recording_closed(outcome: &'static str) {
     counter!("cauce_recordings_closed_total", "outcome" => outcome).increment(1);
 }
 
+/// A recording was deleted because the store was full.
+pub(super) fn recording_shed() {
+    counter!("cauce_recordings_shed_total").increment(1);
+}
+
 /// A segment was listed before the store had it.
 pub(super) fn unprotected() {
     counter!("cauce_unprotected_segments_total").increment(1);

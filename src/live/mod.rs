@@ -24,6 +24,7 @@ mod recording;
 mod recover;
 mod render;
 mod retold;
+mod shed;
 mod show;
 mod snapshot;
 mod stored;
@@ -306,6 +307,8 @@ impl Live {
         meters::streams(inner.streams().len());
         tokio::spawn(lifecycle::keep_swept(Arc::downgrade(&inner)));
         tokio::spawn(keeper::keep_recordings(Arc::downgrade(&inner)));
+        let health = Arc::clone(&inner.common.health);
+        tokio::spawn(shed::keep_room(Arc::downgrade(&inner), health));
         Ok(Self { inner })
     }
 

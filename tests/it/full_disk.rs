@@ -1,6 +1,7 @@
 //! A disk that is full for a while: who is still served, who is refused, and what is stored when there
 //! is room again. It does not know how the server decides.
 
+use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     io::Write as _,
@@ -9,7 +10,7 @@ use std::{
 
 use crate::{
     process::on_small_disk,
-    support::{Clip, Encoder, Key, clip, server::Site, slots, until},
+    support::{Clip, Encoder, Key, clip, rest, server::Site, slots, until},
 };
 
 /// Somebody else's file that takes all the room of a file system.
@@ -104,4 +105,89 @@ fn a_full_disk_refuses_newcomers_only_and_is_used_again_when_there_is_room() {
     drop(encoder);
     child.signal("TERM");
     assert!(child.ended(20).success());
+}
+
+/// A recorded stream of the account's, live with the whole clip.
+fn recorded(server: &Site, token: &str, times: u32) -> (Key, Encoder) {
+    let body = json!({ "title": "t", "record": true });
+    let (status, made) = rest::call(server.http, token, "POST", "/streams/", &body);
+    assert_eq!(status, 201, "{made}");
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    let stream = Key {
+        uid: text("uid"),
+        key: text("key"),
+    };
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    for round in 0..times {
+        encoder.send_all(&clip::moved(&Clip::Plain.tags(), round * 16_000));
+        assert!(!encoder.closed(), "put out: {:?}", encoder.statuses);
+        server
+            .viewer(&stream)
+            .reaches(8 * u64::from(round + 1) - 1, 30);
+    }
+    (stream, encoder)
+}
+
+fn shed(server: &Site) -> u64 {
+    let text = server.get("/metrics").text();
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix("cauce_recordings_shed_total "));
+    value.unwrap().parse().unwrap()
+}
+
+#[test]
+fn on_a_full_disk_the_oldest_recordings_go_first() {
+    let _slot = slots::heavy();
+    // Four clips and a little: two recordings, and what is live.
+    let clip_bytes = fs::metadata(Clip::Plain.path()).unwrap().len();
+    let (dir, mut child, server) = on_small_disk(&format!("{}k", clip_bytes * 45 / 10 / 1024));
+    let media = PathBuf::from(format!("/proc/{}/root", child.id()))
+        .join(dir.path().strip_prefix("/").unwrap())
+        .join("media");
+    let token = rest::account(server.http, "ana");
+    let video = |stream: &Key| {
+        let path = format!("/streams/{}/", stream.uid);
+        let (_, shown) = rest::call(server.http, &token, "GET", &path, &Value::Null);
+        (shown["record_status"].clone(), shown["video"].is_null())
+    };
+    let past: Vec<Key> = (0..2)
+        .map(|_| {
+            let (stream, encoder) = recorded(&server, &token, 1);
+            encoder.finish();
+            let path = format!("/streams/{}/stop/", stream.uid);
+            let (status, answer) = rest::call(server.http, &token, "POST", &path, &Value::Null);
+            assert_eq!(status, 200, "{answer}");
+            stream
+        })
+        .collect();
+    until("both recordings", 90, || {
+        past.iter()
+            .all(|stream| video(stream).0 == "done")
+            .then_some(())
+    });
+    assert_eq!(shed(&server), 0);
+
+    // It needs more than is left, and not more than one recording beside.
+    let (live, mut encoder) = recorded(&server, &token, 3);
+    until("room", 60, || (shed(&server) == 1).then_some(()));
+    let mut viewer = server.viewer(&live);
+    viewer.poll();
+    until("every listed segment on the disk", 60, || {
+        let mut names = viewer.text().lines().filter(|line| line.ends_with(".ts"));
+        let stored = names.all(|name| is_stored(&media, &live, name));
+        (stored && !degraded(&server)).then_some(())
+    });
+    let segments = |stream: &Key| {
+        let files = fs::read_dir(media.join(&stream.uid).join("source"));
+        let names = files.into_iter().flatten().flatten().map(|f| f.file_name());
+        names
+            .filter(|n| n.to_string_lossy().ends_with(".ts"))
+            .count()
+    };
+    assert_eq!((segments(&past[0]), segments(&past[1])), (0, 8));
+    assert!(video(&past[0]).1, "nothing to play");
+    assert!(!video(&past[1]).1, "the newer one stays");
+    assert_eq!(shed(&server), 1);
+    assert!(!encoder.closed() && child.alive(), "{}", child.log());
 }
