@@ -182,7 +182,9 @@ impl OnAir {
         let could_begin = standby.push(tag);
         if let Source::Live(segmenter) = &mut self.source {
             let pushed = segmenter.push(tag);
+            let waiting = self.aired.len();
             self.collect(now);
+            self.plan(waiting, now);
             return pushed;
         }
         if !could_begin? {
@@ -239,15 +241,20 @@ impl OnAir {
     pub(super) fn lost(&mut self, now: Duration) {
         self.standby = None;
         self.waiting = !self.paused;
-        self.pace.settle(now);
+        self.pace.settle();
         let waiting = self.aired.len();
         self.finish_live(now);
+        self.plan(waiting, now);
+        self.choose_card();
+    }
+
+    /// What was aired behind the first `waiting` will be listed at its own time.
+    fn plan(&mut self, waiting: usize, now: Duration) {
         for aired in self.aired.iter().skip(waiting) {
-            if let Aired::Piece(last) = aired {
-                self.pace.plan(last.not_before.max(now));
+            if let Aired::Piece(piece) = aired {
+                self.pace.plan(piece.not_before.max(now));
             }
         }
-        self.choose_card();
     }
 
     /// The owner pauses: the slate, whatever was there.

@@ -14,9 +14,8 @@ const PATIENCE_TENTHS: u32 = 14;
 const OVERDUE_TWENTIETHS: u32 = 25;
 /// The same while media comes, but no segment out of it.
 const LATEST_TWENTIETHS: u32 = 29;
-/// In tenths of a target duration behind the last update: a live segment is late, and what comes
-/// behind it may come at once.
-const LATE_TENTHS: u32 = 11;
+/// A live segment that took at least three quarters of its own length to come was made as it came.
+const FAST_QUARTERS: (u32, u32) = (3, 4);
 /// An open segment may take so much longer than the longest one before it: the network is not even.
 const LATE: Duration = Duration::from_millis(200);
 
@@ -36,9 +35,9 @@ pub(super) struct Pace {
     opened: Duration,
     /// The longest live segment.
     longest: Duration,
-    /// Since then live segments keep half a target duration from the last update, until they do so
-    /// by themselves.
-    settling: Option<Duration>,
+    /// Live segments keep half a target duration from the last update. Not while an encoder is faster
+    /// than time from its beginning on: that is a file being sent, and is listed as it comes.
+    paced: bool,
 }
 
 impl Pace {
@@ -52,21 +51,16 @@ impl Pace {
     pub(super) fn live(&mut self, now: Duration, duration_90k: u64, target_s: u32) -> Duration {
         self.target = Duration::from_secs(target_s.into());
         self.longest = self.longest.max(ticks(duration_90k));
-        self.opened = now;
+        let took = now.saturating_sub(std::mem::replace(&mut self.opened, now));
         let Some(listed) = self.listed else {
             return Duration::ZERO;
         };
-        if now > listed + self.target * LATE_TENTHS / 10 {
-            self.settling.get_or_insert(now);
+        self.paced |= took * FAST_QUARTERS.1 >= ticks(duration_90k) * FAST_QUARTERS.0;
+        if self.paced {
+            listed + self.target / 2
+        } else {
+            Duration::ZERO
         }
-        let Some(since) = self.settling else {
-            return Duration::ZERO;
-        };
-        let soonest = listed + self.target / 2;
-        if listed > since && now >= soonest {
-            self.settling = None;
-        }
-        soonest
     }
 
     /// The playlist will be updated.
@@ -75,8 +69,8 @@ impl Pace {
     }
 
     /// What comes next does not follow the last live segment evenly.
-    pub(super) fn settle(&mut self, now: Duration) {
-        self.settling = Some(now);
+    pub(super) fn settle(&mut self) {
+        self.paced = true;
     }
 
     /// A slate begins where media ended.
@@ -143,7 +137,7 @@ impl Pace {
     pub(super) fn leave(&mut self, now: Duration) {
         self.ahead = self.media_end.saturating_sub(now);
         self.opened = now;
-        self.settle(now);
+        self.settle();
     }
 }
 
@@ -205,10 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn live_segments_settle_behind_a_slate_and_are_then_listed_as_they_come() {
-        let mut pace = paced(10_000, 11_000);
+    fn a_file_is_listed_as_it_comes_and_live_media_half_a_target_duration_apart() {
         let live = |pace: &mut Pace, now| pace.live(ms(now), 180_000, 2);
-        assert_eq!(live(&mut pace, 10_100), ms(0), "no slate, no wait");
+        let mut pace = paced(10_000, 11_000);
+        assert_eq!(live(&mut pace, 10_000), ms(0));
+        for now in [10_100, 11_599] {
+            assert_eq!(live(&mut pace, now), ms(0), "in less than 1.5 s");
+            pace.listed(ms(now));
+        }
+        // As it is made, or behind a slate: from then on.
+        assert_eq!(live(&mut pace, 13_099), ms(12_599));
+        pace.listed(ms(13_099));
+        assert_eq!(live(&mut pace, 13_100), ms(14_099));
+        let mut pace = paced(10_000, 11_000);
         pace.leave(ms(10_200));
         // What had gathered comes at once: it is listed together.
         for now in [10_300, 10_310, 10_320] {
@@ -216,14 +219,6 @@ mod tests {
         }
         pace.listed(ms(11_000));
         assert_eq!(live(&mut pace, 11_500), ms(12_000));
-        pace.listed(ms(12_000));
-        assert_eq!(live(&mut pace, 13_500), ms(13_000));
-        pace.listed(ms(13_500));
-        assert_eq!(live(&mut pace, 13_600), ms(0));
-        // So does what follows a late one.
-        assert_eq!(live(&mut pace, 15_701), ms(14_500));
-        pace.listed(ms(15_701));
-        assert_eq!(live(&mut pace, 15_800), ms(16_701));
     }
 
     #[test]
