@@ -92,7 +92,9 @@ function show(view, note) {
     element("h2", { id: "account-title", t: `account.${view}` }), form,
     element("div", { class: "row" }, ...links, close),
   );
-  dialog.querySelector("input")?.focus();
+  // What is known already is filled in.
+  const inputs = [...dialog.querySelectorAll("input")];
+  (inputs.find((one) => !one.value) ?? inputs[0])?.focus();
 }
 
 /** Opens the dialog. */

@@ -1,5 +1,5 @@
 // Gives an FLV file captions: CEA-608 pairs in an SEI message before each picture (ATSC A/53 part 4
-// 6.2.3, ITU-T T.35), a caption that is popped on and taken away each 2 s. It does not know how they are shown.
+// 6.2.3, ITU-T T.35), a caption that pops on anew each 2 s. It does not know how they are shown.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -15,19 +15,19 @@ function odd(byte) {
   return ones % 2 ? byte : byte | 0x80;
 }
 
-/** From one showing to the next, and from there to its end. */
+/** From one showing to the next. */
 const PERIOD_S = 2;
-const SHOWN_S = 1.5;
 
-/** The pairs of one period: `text` is loaded, shown, and taken away; commands are sent twice. */
+/** The pairs of one period: `text` is loaded behind what is shown, which it then replaces; commands are sent twice. */
 function pairs(text, fps) {
   const command = (second) => [[0x14, second], [0x14, second]];
   const characters = [...text.padEnd(text.length + (text.length % 2), " ")].map((one) => one.charCodeAt(0));
-  const shown = characters.flatMap((one, n) => (n % 2 ? [] : [[one, characters[n + 1]]]));
-  // Resume loading, erase what is loaded, row 15, the text, end of caption; nothing; erase what is shown.
-  const load = [...command(0x20), ...command(0x2e), ...command(0x70), ...shown, ...command(0x2f)];
-  const wait = Array(Math.floor(fps * SHOWN_S)).fill([0, 0]).slice(load.length);
-  return [...load, ...wait, ...command(0x2c)];
+  const words = characters.flatMap((one, n) => (n % 2 ? [] : [[one, characters[n + 1]]]));
+  // Resume loading, erase what is loaded, row 15, the text; pairs of zeros say nothing.
+  const load = [...command(0x20), ...command(0x2e), ...command(0x70), ...words];
+  // Erase what is shown, show what is loaded.
+  const flip = [...command(0x2c), ...command(0x2f)];
+  return [...load, ...Array(fps * PERIOD_S - load.length - flip.length).fill([0, 0]), ...flip];
 }
 
 /** An SEI NAL unit with its length before it, as AVCC wants it. */
@@ -51,9 +51,7 @@ export function addCaptions(from, to, text, fps = 25) {
     let payload = file.subarray(at + TAG_HEADER_BYTES, at + TAG_HEADER_BYTES + size);
     at += TAG_HEADER_BYTES + size + 4;
     if (head[0] === VIDEO && (payload[0] & 15) === AVC && payload[1] === PICTURE) {
-      // A pair of zeros says nothing.
-      const pair = period[picture % (fps * PERIOD_S)] ?? [0, 0];
-      payload = Buffer.concat([payload.subarray(0, 5), sei(pair), payload.subarray(5)]);
+      payload = Buffer.concat([payload.subarray(0, 5), sei(period[picture % period.length]), payload.subarray(5)]);
       picture += 1;
     }
     head.writeUIntBE(payload.length, 1, 3);
