@@ -310,7 +310,7 @@ class Chat {
           this.#insert(ack.id, { pending: false, message: { ...line.message, id: ack.id, seq: ack.seq, created_at: new Date().toISOString() } });
         }
       }
-      if (this.#slow_s && !me.moderates) this.#freeAt = Date.now() + this.#slow_s * 1000;
+      this.#freeAt = this.#slow_s && !me.moderates ? Date.now() + this.#slow_s * 1000 : 0;
     } catch (error) {
       known()?.node.remove();
       this.#lines.delete(id);

@@ -107,7 +107,7 @@ class Desk {
     this.key.buttons.append(element("button", { type: "button", class: "plain", t: "rotate", on: { click: () => this.#rotate() } }));
     this.command = copyLine("ffmpeg-line", "ffmpegLine", true);
     const settings = ["obs.service", "obs.encoder", "obs.keyframe", "obs.rate", "obs.audio"].map((key) => element("li", { t: key }));
-    this.connect = element("section", { class: "card stack connect" }, element("h2", { t: "connectEncoder" }),
+    this.connect = element("details", { class: "card connect" }, element("summary", {}, element("h2", { t: "connectEncoder" })),
       this.server.line, this.key.line, element("h3", { text: "OBS Studio" }), element("ul", {}, ...settings),
       element("h3", { text: "FFmpeg" }), this.command.line);
     return this.connect;
@@ -129,6 +129,9 @@ class Desk {
     for (const [name, button] of Object.entries(this.actions)) button.hidden = !shown.includes(name);
     // Only its owner is told the key.
     this.connect.hidden = !value.key || !["pending", "live"].includes(value.status);
+    // Once it is live there is something better to look at.
+    if (value.status !== this.lastStatus) this.connect.open = value.status !== "live";
+    this.lastStatus = value.status;
     this.server.input.value = value.rtmp_url ?? "";
     this.key.input.value = value.key ?? "";
     this.command.input.value = `ffmpeg -re -i input.mp4 -c:v libx264 -preset veryfast -b:v 3000k -maxrate 3000k -bufsize 6000k -g 60 -pix_fmt yuv420p -c:a aac -b:a 128k -f flv ${(value.rtmp_url ?? "").replace(/\/$/, "")}/${value.key ?? ""}`;

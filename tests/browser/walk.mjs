@@ -101,7 +101,10 @@ try {
     const copied = await streamer.evaluate(() => navigator.clipboard.readText());
     if (copied !== key) throw new Error(`copied ${copied}`);
     await streamer.click(".field:has(#stream-key) button:has-text('Hide')");
-    encoder = publish(clip, await streamer.inputValue("#rtmp-server"), key);
+    await streamer.click(".field:has(#stream-key) button:has-text('New key')");
+    await streamer.click("dialog button:has-text('New key')");
+    await streamer.waitForFunction((old) => document.querySelector("#stream-key").value !== old, key, WAIT);
+    encoder = publish(clip, await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
   });
 
   await step("the viewer sees it by itself", async () => {
@@ -109,6 +112,9 @@ try {
     await plays(viewer);
     await plays(streamer);
     await viewer.waitForFunction(() => /\d/.test(document.querySelector(".time").textContent), null, WAIT);
+    await streamer.waitForSelector(".facts:has-text('2 people now, 2 at most'):has-text('on for')", WAIT);
+    await streamer.waitForFunction(() => document.querySelectorAll(".health .graph path[d*=L]").length === 4, null, WAIT);
+    await streamer.waitForSelector(".health:has-text('640×360')", WAIT);
     await browser.look(viewer, "watch-live");
     await browser.axe(viewer, "watch live");
     await browser.look(streamer, "studio-live");
@@ -188,6 +194,30 @@ try {
     await harmless(streamer);
   });
 
+  await step("silenced, and only subscribers", async () => {
+    await menu(streamer, "am I heard?", "Silence");
+    await say(viewer, "and now?");
+    await viewer.waitForSelector("#chat-problem:has-text('silenced')", WAIT);
+    await streamer.click(".tools summary");
+    await streamer.fill("#chat-unban", "bob");
+    await streamer.press("#chat-unban", "Enter");
+    await streamer.waitForSelector("#chat-problem.good:has-text('bob')", WAIT);
+    await streamer.check("#chat-subscribers");
+    await viewer.waitForSelector(".settings:has-text('Only subscribers')", WAIT);
+    await viewer.press("#chat-input", "Enter");
+    await sees(streamer, "and now?");
+    await viewer.click("#subscribe button");
+    await viewer.waitForSelector("#subscribe button[aria-pressed=false]", WAIT);
+    await say(viewer, "from outside");
+    await viewer.waitForSelector("#chat-problem:not(:empty)", WAIT);
+    await viewer.click("#subscribe button");
+    await viewer.waitForSelector("#subscribe button[aria-pressed=true]", WAIT);
+    await viewer.press("#chat-input", "Enter");
+    await sees(streamer, "from outside");
+    await streamer.uncheck("#chat-subscribers");
+    await streamer.click(".tools summary");
+  });
+
   await step("slow mode counts down, and keeps what was refused", async () => {
     await streamer.click(".tools summary");
     await streamer.selectOption("#chat-slow", "10");
@@ -249,6 +279,9 @@ try {
     await browser.look(streamer, "studio-voice");
     await browser.axe(viewer, "voice");
     await browser.axe(streamer, "studio voice");
+    await streamer.click("#panel-voice .speakers button:has-text('Mute')");
+    await viewer.click("#panel-voice button:has-text('Unmute my microphone')");
+    await streamer.waitForSelector("#panel-voice .speakers button:text-is('Mute')", WAIT);
     const onAir = await streamer.context().newPage();
     await onAir.goto(`${base}/studio/${uid}/voice`);
     await onAir.waitForFunction(() => document.querySelector(".speakers meter")?.value > 0.01, null, WAIT).catch(async (error) => {
@@ -398,7 +431,7 @@ try {
     await browser.axe(late, "recording");
     await late.context().close();
     await streamer.click("li:has-text('bob') button:has-text('Remove')");
-    await streamer.waitForSelector("li:has-text('bob')", { ...WAIT, state: "detached" });
+    await streamer.waitForSelector("li:has-text('bob'):has(button)", { ...WAIT, state: "detached" });
     await streamer.click("li:has-text('window.ran') button:has-text('Delete')");
     await streamer.click("dialog button:has-text('Delete')");
     await streamer.waitForSelector("li:has-text('window.ran') button", { ...WAIT, state: "detached" });
