@@ -112,6 +112,15 @@ try {
     await showing(null);
   });
 
+  await step("picture in picture, and back", async () => {
+    const floats = (wanted) => page.waitForFunction((id) => (document.pictureInPictureElement?.id ?? null) === id, wanted, WAIT);
+    await page.click(".controls button[aria-label='Picture in picture']");
+    await floats("video");
+    await plays(page);
+    await page.click(".controls button[aria-label='Picture in picture']");
+    await floats(null);
+  });
+
   await step("one quality is no choice, two are", async () => {
     if (await page.isVisible(".quality")) throw new Error("a menu with one quality");
     const master = await (await fetch(`${base}/live/${uid}/index.m3u8`)).text();

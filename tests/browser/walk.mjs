@@ -215,6 +215,9 @@ try {
     await viewer.press("#chat-input", "Enter");
     await sees(streamer, "from outside");
     await streamer.uncheck("#chat-subscribers");
+    // Who said it may take it back.
+    await menu(viewer, "from outside", "Delete");
+    await streamer.waitForFunction(() => ![...document.querySelectorAll(".chat .text")].some((one) => one.textContent === "from outside"), null, WAIT);
     await streamer.click(".tools summary");
   });
 

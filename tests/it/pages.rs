@@ -103,7 +103,9 @@ fn a_streamer_and_a_viewer_walk_through_the_pages() {
     let _slot = slots::heavy();
     // Wide enough for a seek bar.
     let window = ("CAUCE_HLS__DVR_WINDOW", "10m");
-    let mut server = Process::start(&[window]);
+    // The walk types faster than people do.
+    let burst = ("CAUCE_CHAT__BURST", "100");
+    let mut server = Process::start(&[window, burst]);
     let data = server.keep_data();
     let base = format!("http://{}", server.http);
     drive("walk.mjs", &[&base, &clip()], |line| match line {
@@ -115,6 +117,7 @@ fn a_streamer_and_a_viewer_walk_through_the_pages() {
             let (http, rtmp) = (server.http.to_string(), server.rtmp.to_string());
             let again = [
                 window,
+                burst,
                 ("CAUCE_HTTP__LISTEN", &*http),
                 ("CAUCE_RTMP__LISTEN", &*rtmp),
             ];

@@ -112,3 +112,48 @@ async fn register(auth: &Auth, name: &str) -> Result<String> {
     let user = registered.await?.map_err(|_| super::unfit())?.user;
     Ok(auth.issue(&user, None).token)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{config::Config, error::Error};
+
+    #[test]
+    fn what_they_say_is_within_the_default_rules() {
+        let config = Config::default();
+        let mut spoke = [0; NAMES.len()];
+        for (who, message) in TALK {
+            spoke[who] += 1;
+            assert!(
+                message.chars().count() <= config.chat.max_chars,
+                "{message}"
+            );
+        }
+        assert!(
+            spoke
+                .iter()
+                .all(|count| (1..=config.chat.burst).contains(count))
+        );
+        let askers: HashSet<_> = QUESTIONS.iter().map(|(asker, ..)| asker).collect();
+        assert_eq!(askers.len(), QUESTIONS.len(), "one question each");
+        for (asker, text, voters) in QUESTIONS {
+            assert!(text.chars().count() <= config.questions.max_chars, "{text}");
+            assert!(
+                voters
+                    .iter()
+                    .all(|voter| *voter < NAMES.len() && *voter != asker)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_refused_stays_unsaid_and_what_fails_ends_the_visit() {
+        let failed = |kind| Err(Error::new(kind, "for the test"));
+        assert_eq!(said(failed(Kind::Conflict)).unwrap(), None);
+        assert_eq!(said(Ok(json!(1))).unwrap(), Some(json!(1)));
+        let lost = said(failed(Kind::Unavailable)).unwrap_err();
+        assert_eq!(lost.kind, Kind::Unavailable);
+    }
+}
