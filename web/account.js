@@ -28,6 +28,9 @@ const VIEWS = {
 };
 const LINKS = { login: ["create", "reset", "activate"], create: ["login", "activate"], activate: ["login"], reset: ["login"] };
 
+/** What the server says in English to who mistyped. */
+const WRONG = "Unable to login with provided credentials.";
+
 let dialog;
 let known = {};
 
@@ -75,6 +78,7 @@ function show(view, note) {
       else dialog.close();
     } catch (error) {
       if (error instanceof TypeError) say(problem, "noServer");
+      else if (error.message === WRONG) say(problem, "wrongLogin");
       else write(problem, error.message);
     } finally {
       button.disabled = false;
@@ -88,7 +92,9 @@ function show(view, note) {
     element("h2", { id: "account-title", t: `account.${view}` }), form,
     element("div", { class: "row" }, ...links, close),
   );
-  dialog.querySelector("input")?.focus();
+  // What is known already is filled in.
+  const inputs = [...dialog.querySelectorAll("input")];
+  (inputs.find((one) => !one.value) ?? inputs[0])?.focus();
 }
 
 /** Opens the dialog. */

@@ -1,4 +1,5 @@
-// Chat: history, sending before the server has answered, replies, the moderators' menu, slow mode.
+// Chat: history, sending before the server has answered, replies, changes of what was said, the
+// moderators' menu, slow mode.
 // It does not know how frames travel.
 
 import { askLogin } from "./account.js";
@@ -18,6 +19,8 @@ class Chat {
   #slow_s = 0;
   #freeAt = 0;
   #replyTo = null;
+  /** The own message that is being changed. */
+  #editing = null;
 
   constructor({ socket, stream, me, place, news }) {
     Object.assign(this, { socket, stream, me, news });
@@ -39,7 +42,10 @@ class Chat {
         event.preventDefault();
         this.form.requestSubmit();
       },
-      input: () => write(this.problem, ""),
+      input: () => {
+        write(this.problem, "");
+        this.problem.classList.remove("good");
+      },
     } });
     this.sendButton = element("button", { t: "send" });
     this.problem = element("p", { id: "chat-problem", class: "problem", role: "alert" });
@@ -61,9 +67,19 @@ class Chat {
     const only = element("input", { type: "checkbox", id: "chat-subscribers", on: { change: () => this.#moderate({ action: "subscribers_only", enabled: only.checked }) } });
     this.slowSelect = slow;
     this.onlyBox = only;
+    const again = element("input", { id: "chat-unban", required: true, autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
+    const unban = element("form", { class: "row" }, element("label", { for: "chat-unban", t: "unban" }), again, element("button", { class: "plain", t: "unbanDo" }));
+    unban.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const user = again.value.trim();
+      if (!user || !(await this.#moderate({ action: "unban", user }))) return;
+      again.value = "";
+      say(this.problem, "unbanned", { user });
+      this.problem.classList.add("good");
+    });
     this.tools = element("details", { class: "tools", hidden: true }, element("summary", { t: "moderation" }),
       element("p", { class: "row" }, element("label", { for: "chat-slow", t: "slowMode" }), slow),
-      element("p", { class: "row" }, only, element("label", { for: "chat-subscribers", t: "subscribersOnly" })));
+      element("p", { class: "row" }, only, element("label", { for: "chat-subscribers", t: "subscribersOnly" })), unban);
     return this.tools;
   }
 
@@ -177,9 +193,10 @@ class Chat {
     if (!me.value.authenticated) return null;
     const actions = [["reply", () => this.#reply(message)]];
     const mine = message.user === me.value.username;
+    if (mine) actions.push(["edit", () => this.#change(message)]);
+    if (me.moderates) actions.push(["pin", () => this.#moderate({ action: "pin", id: message.id })]);
+    if (mine || me.moderates) actions.push(["delete", () => this.#try("chat_delete", { id: message.id })]);
     if (me.moderates) {
-      actions.push(["pin", () => this.#moderate({ action: "pin", id: message.id })]);
-      actions.push(["delete", () => this.#try("chat_delete", { id: message.id })]);
       if (!mine && message.role !== "owner") {
         actions.push(["timeout", () => this.#moderate({ action: "timeout", user: message.user, seconds: TIMEOUT_S })]);
         actions.push(["ban", async () => {
@@ -207,16 +224,34 @@ class Chat {
   }
 
   #reply(message) {
+    this.#plain();
     this.#replyTo = message.id;
+    this.#announce({ t: "replyingTo", args: { user: message.user } });
+  }
+
+  /** Puts an own message into the box, to be sent again as it should have been. */
+  #change(message) {
+    this.#plain();
+    this.#editing = message.id;
+    this.input.value = message.message;
+    this.#announce({ t: "editing" });
+  }
+
+  #announce(words) {
     this.replying.hidden = false;
-    this.replying.replaceChildren(element("span", { t: "replyingTo", args: { user: message.user } }),
-      element("button", { type: "button", class: "plain small", label: "cancel", text: "×", on: { click: () => this.#noReply() } }));
+    this.replying.replaceChildren(element("span", words),
+      element("button", { type: "button", class: "plain small", label: "cancel", text: "×", on: { click: () => this.#plain() } }));
+    this.#countdown();
     this.input.focus();
   }
 
-  #noReply() {
+  /** What is typed is a message of its own again. */
+  #plain() {
+    if (this.#editing) this.input.value = "";
+    this.#editing = null;
     this.#replyTo = null;
     this.replying.hidden = true;
+    this.#countdown();
   }
 
   #pin(message) {
@@ -237,8 +272,10 @@ class Chat {
     try {
       await this.socket.send(type, data);
       write(this.problem, "");
+      return true;
     } catch (error) {
       this.#refused(error);
+      return false;
     }
   }
 
@@ -250,11 +287,16 @@ class Chat {
       say(this.problem, "error.offline");
       return;
     }
+    if (this.#editing) {
+      // What is refused stays in the box, and stays a change of that message.
+      if (await this.#try("chat_edit", { id: this.#editing, message })) this.#plain();
+      return;
+    }
     const id = `pending-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
     const replyTo = this.#replyTo;
     this.#insert(id, { pending: true, message: { user: me.value.username, role: me.value.role, message, reply_to: replyTo } });
     this.input.value = "";
-    this.#noReply();
+    this.#plain();
     write(this.problem, "");
     const known = () => this.#lines.get(id);
     try {
@@ -268,7 +310,7 @@ class Chat {
           this.#insert(ack.id, { pending: false, message: { ...line.message, id: ack.id, seq: ack.seq, created_at: new Date().toISOString() } });
         }
       }
-      if (this.#slow_s && !me.moderates) this.#freeAt = Date.now() + this.#slow_s * 1000;
+      this.#freeAt = this.#slow_s && !me.moderates ? Date.now() + this.#slow_s * 1000 : 0;
     } catch (error) {
       known()?.node.remove();
       this.#lines.delete(id);
@@ -280,6 +322,7 @@ class Chat {
   }
 
   #refused(error) {
+    this.problem.classList.remove("good");
     if (error.retryAfter_s) this.#freeAt = Date.now() + error.retryAfter_s * 1000;
     if (error.code === "auth_required" || error.code === "token_expired") askLogin();
     say(this.problem, `error.${error.code}`, { n: Math.ceil(error.retryAfter_s ?? 0) });
@@ -288,11 +331,12 @@ class Chat {
 
   #countdown() {
     const left_s = Math.ceil((this.#freeAt - Date.now()) / 1000);
-    if (left_s > 0) {
+    // Slow mode holds up what is new, not what is put right.
+    if (left_s > 0 && !this.#editing) {
       say(this.sendButton, "sendIn", { n: left_s });
       this.sendButton.disabled = true;
     } else {
-      say(this.sendButton, "send");
+      say(this.sendButton, this.#editing ? "save" : "send");
       this.sendButton.disabled = !this.socket.open || this.stream.value?.status !== "live";
     }
   }

@@ -7,13 +7,16 @@ import { number } from "./i18n.js";
 const SVG = "http://www.w3.org/2000/svg";
 /** Samples kept for the graphs: 5 minutes at one each 2 s. */
 const SAMPLES = 150;
+/** A graph is as wide as this many at first, and then as what it has. */
+const SAMPLES_WIDE = 30;
 /** Each graph: field, digits. */
 const GRAPHS = [["bitrate_kbps", 0], ["fps", 1], ["keyframe_s", 1], ["gaps", 0]];
 
 /** A line over time, in a box of 100 by 30. */
 function path(values) {
   const top = Math.max(...values, 1) * 1.1;
-  return values.map((value, n) => `${n ? "L" : "M"}${(n / (SAMPLES - 1) * 100).toFixed(2)} ${(30 - value / top * 28).toFixed(2)}`).join("");
+  const span = Math.max(values.length, SAMPLES_WIDE) - 1;
+  return values.map((value, n) => `${n ? "L" : "M"}${(n / span * 100).toFixed(2)} ${(30 - value / top * 28).toFixed(2)}`).join("");
 }
 
 class Graph {

@@ -4,11 +4,12 @@
 import { call, streamPath } from "./api.js";
 import { clock, confirmed, element, say, write } from "./dom.js";
 import { healthPanel } from "./health.js";
-import { number } from "./i18n.js";
+import { number, t } from "./i18n.js";
 import { startRoom } from "./room.js";
 import { Socket } from "./socket.js";
 import { Stage } from "./stage.js";
 import { Stream, stateOf } from "./stream.js";
+import { editForm } from "./studio-edit.js";
 
 /** What each state offers: [action, needs confirmation]. */
 const ACTIONS = [["pause", false], ["resume", false], ["stop", true], ["cancel", true]];
@@ -94,7 +95,7 @@ class Desk {
         element("p", {}, element("a", { href: "#", t: "allStreams" })), this.title,
         element("p", { class: "facts" }, this.status, this.uptime, this.people, this.watch),
         element("div", { class: "row actions" }, ...Object.values(this.actions)), this.problem,
-        frame, healthPanel(this.socket, this.stream), this.#connection(), this.#embed()),
+        frame, editForm(this.stream), healthPanel(this.socket, this.stream), this.#connection(), this.#embed()),
       room));
     startRoom({ socket: this.socket, stream: this.stream, place: room, studio: true });
   }
@@ -106,7 +107,7 @@ class Desk {
     this.key.buttons.append(element("button", { type: "button", class: "plain", t: "rotate", on: { click: () => this.#rotate() } }));
     this.command = copyLine("ffmpeg-line", "ffmpegLine", true);
     const settings = ["obs.service", "obs.encoder", "obs.keyframe", "obs.rate", "obs.audio"].map((key) => element("li", { t: key }));
-    this.connect = element("section", { class: "card stack connect" }, element("h2", { t: "connectEncoder" }),
+    this.connect = element("details", { class: "card connect" }, element("summary", {}, element("h2", { t: "connectEncoder" })),
       this.server.line, this.key.line, element("h3", { text: "OBS Studio" }), element("ul", {}, ...settings),
       element("h3", { text: "FFmpeg" }), this.command.line);
     return this.connect;
@@ -114,7 +115,7 @@ class Desk {
 
   #embed() {
     this.frame = copyLine("embed-code", "embedCode", false);
-    this.frame.input.value = `<iframe src="${location.origin}/embed/${this.uid}?autoplay=1&muted=1" width="640" height="360" allow="autoplay; fullscreen; picture-in-picture"></iframe>`;
+    this.frame.input.value = `<iframe src="${location.origin}/embed/${this.uid}?autoplay=1&muted=1" width="640" height="360" title="${t("liveStream")}" allow="autoplay; fullscreen; picture-in-picture"></iframe>`;
     return element("section", { class: "card stack" }, element("h2", { t: "share" }), this.frame.line);
   }
 
@@ -123,10 +124,14 @@ class Desk {
     this.status.dataset.state = state;
     say(this.status, `state.${state}`);
     if (value.title) write(this.title, value.title);
+    else say(this.title, "untitled");
     const shown = value.missing ? [] : offered(value);
     for (const [name, button] of Object.entries(this.actions)) button.hidden = !shown.includes(name);
     // Only its owner is told the key.
     this.connect.hidden = !value.key || !["pending", "live"].includes(value.status);
+    // Once it is live there is something better to look at.
+    if (value.status !== this.lastStatus) this.connect.open = value.status !== "live";
+    this.lastStatus = value.status;
     this.server.input.value = value.rtmp_url ?? "";
     this.key.input.value = value.key ?? "";
     this.command.input.value = `ffmpeg -re -i input.mp4 -c:v libx264 -preset veryfast -b:v 3000k -maxrate 3000k -bufsize 6000k -g 60 -pix_fmt yuv420p -c:a aac -b:a 128k -f flv ${(value.rtmp_url ?? "").replace(/\/$/, "")}/${value.key ?? ""}`;

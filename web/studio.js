@@ -10,6 +10,7 @@ import { recordings } from "./recordings.js";
 import { createForm } from "./studio-create.js";
 import { openDesk } from "./studio-desk.js";
 import { stateOf } from "./stream.js";
+import { subscribers } from "./subscribe.js";
 
 /** Between two looks for a recording that is not there yet. */
 const RECORDINGS_MS = 5000;
@@ -43,9 +44,10 @@ async function overview(session) {
   const problem = element("p", { class: "problem", role: "alert" });
   const kept = element("section", { class: "card", hidden: true });
   const team = element("section", { class: "card", hidden: true });
+  const audience = element("section", { class: "card", hidden: true });
   place.replaceChildren(element("h1", { t: "studio" }), element("div", { class: "halves" },
     element("section", { class: "card" }, element("h2", { t: "newStream" }), createForm((stream) => { location.hash = stream.uid; })),
-    element("section", { class: "card" }, element("h2", { t: "yourStreams" }), problem, none, list)), element("div", { class: "halves" }, kept, team));
+    element("section", { class: "card" }, element("h2", { t: "yourStreams" }), problem, none, list)), element("div", { class: "halves" }, kept, team, audience));
   try {
     const channel = await ownChannel(session.username);
     const mine = channel ? await streamsOf(channel) : [];
@@ -56,7 +58,8 @@ async function overview(session) {
     showRecordings(kept, channel, past);
     if (!channel) return;
     team.hidden = false;
-    await moderators(team, channel);
+    audience.hidden = false;
+    await Promise.all([moderators(team, channel), subscribers(audience, channel)]);
   } catch (error) {
     if (error instanceof TypeError) say(problem, "noServer");
     else write(problem, error.message);

@@ -189,11 +189,11 @@ class Voice {
     const act = document.activeElement?.dataset?.act;
     let choices = [];
     if (!live) say(this.status, "voiceWhenLive");
+    else if (!canSpeak()) say(this.status, "voiceInsecure");
     else if (!inside) {
       say(this.status, "voiceLogin");
       choices = [["account.login", () => askLogin(), ""]];
-    } else if (!canSpeak()) say(this.status, "voiceInsecure");
-    else {
+    } else {
       say(this.status, this.#hosts ? "voice.host" : `voice.${this.#stage}`);
       choices = this.#choices();
     }

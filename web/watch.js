@@ -5,10 +5,12 @@ import { start as startAccount } from "./account.js";
 import { $, clock, say, write } from "./dom.js";
 import { start as startLanguage } from "./i18n.js";
 import { startPeople } from "./people.js";
+import { startReminder } from "./reminder.js";
 import { startRoom } from "./room.js";
 import { Socket } from "./socket.js";
 import { Stage } from "./stage.js";
 import { Stream, stateOf } from "./stream.js";
+import { startSubscribe } from "./subscribe.js";
 
 const uid = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const socket = new Socket(uid);
@@ -42,6 +44,8 @@ stream.onChange(since);
 setInterval(since, 1000);
 new Stage(stream, $("player"));
 startPeople(socket, stream);
+startReminder(stream, $("reminder"));
+startSubscribe(stream, $("subscribe"));
 startRoom({ socket, stream, place: $("room") });
 await stream.refresh();
 // A stream that does not exist has no socket either.

@@ -2,6 +2,7 @@
 //! does not know how the server works: it is a client with a key, like any other.
 
 mod clip;
+mod guests;
 
 use std::{
     fs,
@@ -15,7 +16,10 @@ use std::{
 use tokio::{net::TcpListener, time::sleep};
 use tracing::{info, warn};
 
-use self::clip::{Clip, Player};
+use self::{
+    clip::{Clip, Player},
+    guests::Guests,
+};
 use crate::{
     app::{App, Ports},
     auth::Registration,
@@ -59,7 +63,10 @@ pub async fn run(config: &Config) -> Result<()> {
     }
     let clip = Clip::built_in()?;
     let publisher = tokio::spawn(keep_publishing(app.rtmp, sample.1, clip));
+    let guests = Guests::invite(&app, &sample.0).await?;
+    let guests = tokio::spawn(guests.talk());
     signals.next().await;
+    guests.abort();
     publisher.abort();
     tokio::select! {
         () = app.shutdown() => {}
@@ -152,22 +159,8 @@ struct Login {
 
 async fn create_account(app: &App) -> Result<Login> {
     const USERNAME: &str = "demo";
-    let unfit = || Error::new(Kind::Internal, "the demo's account is not well formed");
     let password = SessionId::random().as_str().to_owned();
-    let registration = Registration {
-        username: Username::parse(USERNAME).ok_or_else(unfit)?,
-        profile: Profile {
-            email: Email::parse("demo@example.org").ok_or_else(unfit)?,
-            phone: None,
-            first_name: String::new(),
-            last_name: String::new(),
-            birth_date: None,
-            country: None,
-            gender: None,
-        },
-        password: password.clone(),
-        answers: vec![],
-    };
+    let registration = registration(USERNAME, password.clone())?;
     let made = app.auth.register(registration, false).await?;
     made.map_err(|_| unfit())?;
     let channel = app.db.channel(&Username::key_of(USERNAME), None).await?;
@@ -176,6 +169,29 @@ async fn create_account(app: &App) -> Result<Login> {
         password,
         channel_id: channel.ok_or_else(unfit)?.id,
     })
+}
+
+/// An account's first form, with nothing in it that is not asked for.
+fn registration(username: &str, password: String) -> Result<Registration> {
+    let email = format!("{username}@example.org");
+    Ok(Registration {
+        username: Username::parse(username).ok_or_else(unfit)?,
+        profile: Profile {
+            email: Email::parse(&email).ok_or_else(unfit)?,
+            phone: None,
+            first_name: String::new(),
+            last_name: String::new(),
+            birth_date: None,
+            country: None,
+            gender: None,
+        },
+        password,
+        answers: vec![],
+    })
+}
+
+fn unfit() -> Error {
+    Error::new(Kind::Internal, "a demo account is not well formed")
 }
 
 async fn create_stream(

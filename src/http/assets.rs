@@ -51,7 +51,7 @@ pub static EMBED: Asset = asset!("embed.html");
 /// `/docs`
 static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 35] = [
+static FILES: [Asset; 38] = [
     asset!("account.js"),
     asset!("api.js"),
     asset!("chat.js"),
@@ -71,6 +71,7 @@ static FILES: [Asset; 35] = [
     asset!("player.js"),
     asset!("questions.js"),
     asset!("recordings.js"),
+    asset!("reminder.js"),
     asset!("room.css"),
     asset!("room.js"),
     asset!("socket.js"),
@@ -78,9 +79,11 @@ static FILES: [Asset; 35] = [
     asset!("stream.js"),
     asset!("studio-create.js"),
     asset!("studio-desk.js"),
+    asset!("studio-edit.js"),
     asset!("studio.css"),
     asset!("studio.js"),
     asset!("style.css"),
+    asset!("subscribe.js"),
     asset!("texts.js"),
     asset!("voice-page.js"),
     asset!("voice.js"),

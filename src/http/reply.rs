@@ -13,17 +13,17 @@ use super::{assets::Asset, body::Body, conditional, route::RouteError};
 pub type Answer = Response<Body>;
 
 /// What pages may load: our own scripts, styles and media, and nothing from elsewhere. The player
-/// hands media to the video element as `blob:`.
+/// hands media to the video element as `blob:`, and captions a track that begins as an empty `data:`.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     media-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
+     media-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'self'",
 );
 
 /// The same for the page that other sites show in a frame.
 const EMBED_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     media-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
+     media-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors *",
 );
 

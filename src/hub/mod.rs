@@ -6,6 +6,7 @@
 //! in what changed elsewhere.
 
 mod chat;
+pub mod client;
 mod command;
 pub mod effects;
 mod follow;

@@ -14,6 +14,8 @@ export class Browser {
   problems = [];
   /** True while the server is meant to be away: its absence is then no complaint. */
   away = false;
+  /** Complaints that a step provokes, each once: a part of their words, and who waits. */
+  expected = [];
 
   static async launch(screenshots) {
     const made = new Browser();
@@ -25,6 +27,8 @@ export class Browser {
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--autoplay-policy=no-user-gesture-required",
+        // Sites that are not this machine, as the browser sees them.
+        "--host-resolver-rules=MAP *.test 127.0.0.1",
         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
       ],
     });
@@ -34,7 +38,9 @@ export class Browser {
   /** A window of its own, as another person's. */
   async window(name, base, options = {}) {
     const context = await this.chromium.newContext({ viewport: SIZES.desktop, locale: "en-GB", ...options });
-    await context.grantPermissions(["microphone", "clipboard-read", "clipboard-write"], { origin: new URL(base).origin });
+    const { hostname, origin } = new URL(base);
+    // Without HTTPS there is nothing to grant, except on this machine.
+    if (hostname === "127.0.0.1") await context.grantPermissions(["microphone", "clipboard-read", "clipboard-write"], { origin });
     const page = await context.newPage();
     await page.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) => {
@@ -50,7 +56,11 @@ export class Browser {
         }
       };
     });
-    const note = (text) => this.away || this.problems.push(`${name}: ${text}`);
+    const note = (text) => {
+      const at = this.expected.findIndex(({ words }) => text.includes(words));
+      if (at >= 0) this.expected.splice(at, 1)[0].came();
+      else if (!this.away) this.problems.push(`${name}: ${text}`);
+    };
     page.on("pageerror", (error) => note(`page error: ${error.stack}`));
     page.on("console", (message) => {
       if (message.type() === "error") note(`console: ${message.text()} ${message.location().url}`);
@@ -58,14 +68,19 @@ export class Browser {
     return page;
   }
 
-  /** Light and dark, desktop and phone. */
+  /** The next complaint with these words is what a step is about; resolves when it came. */
+  expect(words) {
+    return new Promise((came) => this.expected.push({ words, came }));
+  }
+
+  /** Light and dark, desktop and phone; the whole page, also what one would scroll to. */
   async look(page, name) {
     const before = page.viewportSize();
     for (const [size, viewport] of Object.entries(SIZES)) {
       await page.setViewportSize(viewport);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
-        await page.screenshot({ path: join(this.screenshots, `${name}-${size}-${colorScheme}.png`) });
+        await page.screenshot({ path: join(this.screenshots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
       }
     }
     await page.emulateMedia({ colorScheme: "light" });

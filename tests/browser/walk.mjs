@@ -1,101 +1,23 @@
 // The whole walk, from an account to the end of its stream, in two windows: the streamer's and a
 // viewer's. What is typed in tries to run as code. It does not know how the pages are made.
 //
-//   node walk.mjs BASE_URL CLIP SCREENSHOTS
+//   node walk.mjs BASE_URL CLIP, with SCREENSHOTS naming a folder
 //
 // It writes KILL when the server is to be killed and RESTART when it is to be started again on the
 // same ports, and waits for a line each time.
 
-import { spawn } from "node:child_process";
 import { Browser } from "./browser.mjs";
+import { answer, finish, harmless, hears, HOSTILE, menu, plays, publish, PASSWORD, say, sees, signUp, state, steps, WAIT } from "./acts.mjs";
 
-const [base, clip, screenshots] = process.argv.slice(2);
-/** In every field that takes text. */
-const HOSTILE = `<img src=x onerror="window.ran=1"><script>window.ran=1</script>`;
-const PASSWORD = "correct horse battery";
-const WAIT = { timeout: 30_000 };
+const [base, clip] = process.argv.slice(2);
+const screenshots = process.env.SCREENSHOTS;
 
 const browser = await Browser.launch(screenshots);
 const streamer = await browser.window("streamer", base);
 const viewer = await browser.window("viewer", base);
+const step = steps({ streamer, viewer }, screenshots);
 let encoder;
 let uid;
-
-const began = Date.now();
-async function step(name, act) {
-  console.log(`${((Date.now() - began) / 1000).toFixed(1)} s: ${name}`);
-  try {
-    await act();
-  } catch (error) {
-    for (const [who, page] of [["streamer", streamer], ["viewer", viewer]]) {
-      await page.screenshot({ path: `${screenshots}/failed-${who}.png` }).catch(() => {});
-    }
-    throw new Error(`${name}: ${error.message}`, { cause: error });
-  }
-}
-
-const state = (page, wanted) => page.waitForSelector(`#status[data-state="${wanted}"], .facts .status[data-state="${wanted}"]`, WAIT);
-const frames = (page) => page.evaluate(() => {
-  const video = document.querySelector("video");
-  return { time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames };
-});
-
-/** Pictures keep coming and the position goes on. */
-async function plays(page, seconds = 2) {
-  const before = await frames(page).catch(() => ({ time: 0, frames: 0 }));
-  await page.waitForFunction(({ time, frames: count, seconds: more }) => {
-    const video = document.querySelector("video");
-    return video && !video.paused && video.currentTime !== time && video.readyState >= 2
-      && video.getVideoPlaybackQuality().totalVideoFrames > count + more * 10;
-  }, { ...before, seconds }, { timeout: 60_000 });
-}
-
-async function signUp(page, name) {
-  await page.fill("#account-username", name);
-  await page.fill("#account-email", `${name}@example.com`);
-  await page.fill("#account-password", PASSWORD);
-  await page.click("dialog form button:not([type=button])");
-  await page.waitForSelector(`#account .who:has-text("${name}")`, WAIT);
-}
-
-function publish(server, key) {
-  encoder = spawn("ffmpeg", ["-nostdin", "-v", "warning", "-re", "-stream_loop", "-1", "-i", clip,
-    "-c", "copy", "-f", "flv", `${server.replace(/\/$/, "")}/${key}`], { stdio: ["ignore", "inherit", "inherit"] });
-}
-
-async function say(page, text) {
-  await page.waitForSelector(".chat .say button:has-text('Send'):enabled", WAIT);
-  await page.fill("#chat-input", text);
-  await page.press("#chat-input", "Enter");
-}
-
-const sees = (page, text) => page.waitForFunction(
-  (wanted) => [...document.querySelectorAll(".chat .lines .text")].some((one) => one.textContent === wanted), text, WAIT);
-
-/** Opens a message's menu and takes what is in it. */
-async function menu(page, message, action) {
-  const line = page.locator(".chat .lines li", { hasText: message }).last();
-  await line.locator(".menu summary").click();
-  await line.locator(".menu-items button", { hasText: action }).first().click();
-}
-
-/** The next line that the test around this one writes. */
-const answer = () => new Promise((done) => process.stdin.once("data", done));
-
-/** Sound comes in and goes out, as every connection of the page counts it. */
-const hears = (page) => page.waitForFunction(async () => {
-  for (const connection of window.calls ?? []) {
-    const stats = [...(await connection.getStats()).values()];
-    const sound = (type, field) => stats.some((one) => one.type === type && one.kind === "audio" && one[field] > 20);
-    if (sound("inbound-rtp", "packetsReceived") && sound("outbound-rtp", "packetsSent")) return true;
-  }
-  return false;
-}, null, WAIT);
-
-async function harmless(page) {
-  const ran = await page.evaluate(() => window.ran);
-  if (ran !== undefined) throw new Error("text ran as code");
-}
 
 try {
   await step("an account, without leaving the studio", async () => {
@@ -116,7 +38,39 @@ try {
     await viewer.goto(`${base}/watch/${streamer.url().split("#")[1]}`);
     await state(viewer, "scheduled");
     await viewer.waitForSelector(".countdown:not(:empty)", WAIT);
+    await browser.axe(viewer, "watch scheduled");
+  });
+
+  await step("the scheduled stream is renamed and moved", async () => {
+    await streamer.click(".edit summary");
+    await streamer.fill("#edit-title", "The day after");
+    await streamer.fill("#edit-description", HOSTILE);
+    await streamer.fill("#edit-time", new Date(Date.now() + 172_800_000).toISOString().slice(0, 16));
+    await browser.look(streamer, "studio-edit");
+    await browser.axe(streamer, "studio edit");
+    await streamer.click(".edit button:has-text('Save')");
+    await streamer.waitForSelector("h1:has-text('The day after')", WAIT);
+    await streamer.waitForSelector(".edit:not([open])", WAIT);
+    await viewer.reload();
+    await viewer.waitForSelector("h1:has-text('The day after')", WAIT);
+    await viewer.waitForFunction((text) => document.querySelector("#description").textContent === text, HOSTILE, WAIT);
+    await viewer.waitForSelector(".countdown:has-text('1 d')", WAIT);
+    await harmless(viewer);
+  });
+
+  await step("a viewer makes an account to be reminded of it, and subscribes", async () => {
+    await viewer.click("#reminder button");
+    await viewer.click("dialog button:has-text('Create an account')");
+    await signUp(viewer, "bob");
+    await viewer.click("#reminder button:has-text('Remind me')");
+    await viewer.waitForSelector("#reminder button[aria-pressed=true]", WAIT);
     await browser.look(viewer, "watch-scheduled");
+    await viewer.click("#reminder button:has-text('Do not')");
+    await viewer.waitForSelector("#reminder button[aria-pressed=false]", WAIT);
+    await viewer.click("#subscribe button");
+    await viewer.waitForSelector("#subscribe button[aria-pressed=true]", WAIT);
+    await viewer.waitForSelector("#subscribe:has-text('Subscribers: 1')", WAIT);
+    await viewer.click("#account button:has-text('Log out')");
   });
 
   await step("a stream whose title is hostile", async () => {
@@ -147,7 +101,10 @@ try {
     const copied = await streamer.evaluate(() => navigator.clipboard.readText());
     if (copied !== key) throw new Error(`copied ${copied}`);
     await streamer.click(".field:has(#stream-key) button:has-text('Hide')");
-    publish(await streamer.inputValue("#rtmp-server"), key);
+    await streamer.click(".field:has(#stream-key) button:has-text('New key')");
+    await streamer.click("dialog button:has-text('New key')");
+    await streamer.waitForFunction((old) => document.querySelector("#stream-key").value !== old, key, WAIT);
+    encoder = publish(clip, await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
   });
 
   await step("the viewer sees it by itself", async () => {
@@ -155,16 +112,20 @@ try {
     await plays(viewer);
     await plays(streamer);
     await viewer.waitForFunction(() => /\d/.test(document.querySelector(".time").textContent), null, WAIT);
+    await streamer.waitForSelector(".facts:has-text('2 people now, 2 at most'):has-text('on for')", WAIT);
+    await streamer.waitForFunction(() => document.querySelectorAll(".health .graph path[d*=L]").length === 4, null, WAIT);
+    await streamer.waitForSelector(".health:has-text('640×360')", WAIT);
     await browser.look(viewer, "watch-live");
     await browser.axe(viewer, "watch live");
     await browser.look(streamer, "studio-live");
     await browser.axe(streamer, "desk live");
   });
 
-  await step("the viewer makes an account on the watch page", async () => {
+  await step("the viewer logs in on the watch page", async () => {
     await viewer.click("text=Log in to chat");
-    await viewer.click("dialog button:has-text('Create an account')");
-    await signUp(viewer, "bob");
+    await viewer.fill("#account-username", "bob");
+    await viewer.fill("#account-password", PASSWORD);
+    await viewer.press("#account-password", "Enter");
     await viewer.waitForSelector("#chat-input", WAIT);
   });
 
@@ -191,6 +152,73 @@ try {
     await browser.look(streamer, "studio-chat");
     await browser.axe(viewer, "chat");
     await browser.axe(streamer, "studio chat");
+  });
+
+  await step("the own message is changed, by nobody else", async () => {
+    await menu(viewer, "thank you", "Edit");
+    if (await viewer.inputValue("#chat-input") !== "thank you") throw new Error("the box is empty");
+    await browser.look(viewer, "chat-edit");
+    await viewer.fill("#chat-input", `${HOSTILE} edited`);
+    await viewer.press("#chat-input", "Enter");
+    for (const page of [viewer, streamer]) {
+      await sees(page, `${HOSTILE} edited`);
+      await page.waitForSelector(".chat .pinned:has-text('edited')", WAIT);
+      await harmless(page);
+    }
+    if (await viewer.inputValue("#chat-input") !== "") throw new Error("the change is still in the box");
+    await viewer.locator(".chat .lines li", { hasText: "welcome" }).first().locator(".menu summary").click();
+    if (await viewer.locator(".menu[open] button:has-text('Edit')").count()) throw new Error("another's message can be changed");
+    await viewer.keyboard.press("Escape");
+  });
+
+  await step("banned, and let in again", async () => {
+    await menu(streamer, "edited", "Ban");
+    await streamer.click("dialog button:has-text('Ban')");
+    await viewer.waitForSelector(".lost:has-text('You were banned')", WAIT);
+    await browser.look(viewer, "watch-banned");
+    await viewer.reload();
+    await say(viewer, "am I heard?");
+    await viewer.waitForSelector("#chat-problem:has-text('banned')", WAIT);
+    if (await viewer.inputValue("#chat-input") !== "am I heard?") throw new Error("the refused text is lost");
+    await streamer.click(".tools summary");
+    await streamer.fill("#chat-unban", HOSTILE);
+    await streamer.press("#chat-unban", "Enter");
+    await streamer.waitForSelector("#chat-problem:not(.good):not(:empty)", WAIT);
+    await streamer.fill("#chat-unban", "bob");
+    await streamer.press("#chat-unban", "Enter");
+    await streamer.waitForSelector("#chat-problem.good:has-text('bob')", WAIT);
+    await browser.look(streamer, "studio-moderation");
+    await streamer.click(".tools summary");
+    await viewer.press("#chat-input", "Enter");
+    await sees(streamer, "am I heard?");
+    await harmless(streamer);
+  });
+
+  await step("silenced, and only subscribers", async () => {
+    await menu(streamer, "am I heard?", "Silence");
+    await say(viewer, "and now?");
+    await viewer.waitForSelector("#chat-problem:has-text('silenced')", WAIT);
+    await streamer.click(".tools summary");
+    await streamer.fill("#chat-unban", "bob");
+    await streamer.press("#chat-unban", "Enter");
+    await streamer.waitForSelector("#chat-problem.good:has-text('bob')", WAIT);
+    await streamer.check("#chat-subscribers");
+    await viewer.waitForSelector(".settings:has-text('Only subscribers')", WAIT);
+    await viewer.press("#chat-input", "Enter");
+    await sees(streamer, "and now?");
+    await viewer.click("#subscribe button");
+    await viewer.waitForSelector("#subscribe button[aria-pressed=false]", WAIT);
+    await say(viewer, "from outside");
+    await viewer.waitForSelector("#chat-problem:not(:empty)", WAIT);
+    await viewer.click("#subscribe button");
+    await viewer.waitForSelector("#subscribe button[aria-pressed=true]", WAIT);
+    await viewer.press("#chat-input", "Enter");
+    await sees(streamer, "from outside");
+    await streamer.uncheck("#chat-subscribers");
+    // Who said it may take it back.
+    await menu(viewer, "from outside", "Delete");
+    await streamer.waitForFunction(() => ![...document.querySelectorAll(".chat .text")].some((one) => one.textContent === "from outside"), null, WAIT);
+    await streamer.click(".tools summary");
   });
 
   await step("slow mode counts down, and keeps what was refused", async () => {
@@ -230,6 +258,12 @@ try {
     await streamer.press(".question [data-act=answer]", "Enter");
     await viewer.click("#panel-questions button:has-text('Answered')");
     await viewer.waitForSelector(".question .quote", WAIT);
+    // And one that the moment of the stream answers.
+    await streamer.fill("#question-input", "And now?");
+    await streamer.click("#panel-questions button:has-text('Ask')");
+    await streamer.click(".question:has-text('And now?') button:has-text('Put on screen')");
+    await streamer.click(".question:has-text('And now?') button:has-text('Answered')");
+    await viewer.waitForSelector(".question:has-text('And now?'):has-text('Answered at')", WAIT);
     await harmless(viewer);
     await harmless(streamer);
   });
@@ -248,6 +282,9 @@ try {
     await browser.look(streamer, "studio-voice");
     await browser.axe(viewer, "voice");
     await browser.axe(streamer, "studio voice");
+    await streamer.click("#panel-voice .speakers button:has-text('Mute')");
+    await viewer.click("#panel-voice button:has-text('Unmute my microphone')");
+    await streamer.waitForSelector("#panel-voice .speakers button:text-is('Mute')", WAIT);
     const onAir = await streamer.context().newPage();
     await onAir.goto(`${base}/studio/${uid}/voice`);
     await onAir.waitForFunction(() => document.querySelector(".speakers meter")?.value > 0.01, null, WAIT).catch(async (error) => {
@@ -280,6 +317,61 @@ try {
     await page.context().close();
   });
 
+  await step("hostile addresses", async () => {
+    const page = await browser.window("stray", base);
+    const text = encodeURIComponent(HOSTILE);
+    for (const address of [`/?channel=${text}&lang=${text}`, `/studio?lang=${text}#${text}`, `/watch/${uid}?lang=${text}#${text}`]) {
+      await page.goto(base + address);
+      await page.waitForSelector("#account button", WAIT);
+      await harmless(page);
+    }
+    browser.expect("status of 4");
+    await page.goto(base);
+    await page.fill("#uid", HOSTILE);
+    await page.evaluate(() => { document.querySelector("#watch").noValidate = true; });
+    await page.click("#watch button");
+    await page.waitForURL(/\/watch\//, WAIT);
+    await harmless(page);
+    await page.context().close();
+  });
+
+  await step("back in the window, and to live again", async () => {
+    await viewer.waitForSelector(".seek:visible", { timeout: 60_000 });
+    await viewer.focus("#video");
+    for (const press of [1, 2, 3]) await viewer.keyboard.press("ArrowLeft", { delay: press });
+    await viewer.waitForSelector(".golive.behind:has-text('Back to live')", WAIT);
+    await plays(viewer);
+    await browser.look(viewer, "watch-behind");
+    await viewer.click(".golive");
+    await viewer.waitForSelector(".golive:not(.behind)", WAIT);
+    await plays(viewer);
+  });
+
+  await step("the player by keyboard: pause, sound, full screen, tabs", async () => {
+    const video = (check) => viewer.waitForFunction(check, null, WAIT);
+    await viewer.focus("#video");
+    await viewer.keyboard.press("k");
+    await video(() => document.querySelector("video").paused);
+    await viewer.keyboard.press("k");
+    await video(() => !document.querySelector("video").paused);
+    await viewer.keyboard.press("m");
+    await video(() => document.querySelector("video").muted);
+    await viewer.click(".unmute");
+    await video(() => !document.querySelector("video").muted);
+    await viewer.fill(".volume", "0.5");
+    await video(() => document.querySelector("video").volume === 0.5);
+    await viewer.focus("#video");
+    await viewer.keyboard.press("f");
+    await video(() => document.fullscreenElement?.id === "player");
+    await viewer.keyboard.press("f");
+    await video(() => !document.fullscreenElement);
+    await viewer.focus("#tab-chat");
+    await viewer.keyboard.press("ArrowRight");
+    await viewer.waitForSelector("#tab-questions[aria-selected=true]:focus", WAIT);
+    await viewer.keyboard.press("ArrowLeft");
+    await viewer.waitForSelector("#tab-chat[aria-selected=true]:focus", WAIT);
+  });
+
   await step("pause and resume while it plays", async () => {
     await streamer.click("button:has-text('Pause'):not(.tool)");
     await state(viewer, "paused");
@@ -300,24 +392,13 @@ try {
     console.log("RESTART");
     await answer();
     encoder.kill("SIGKILL");
-    publish(await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
+    encoder = publish(clip, await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
     await plays(viewer, 4);
     await state(viewer, "live");
     await viewer.waitForSelector("#room[data-connection=open]", WAIT);
     browser.away = false;
     await say(viewer, "still here");
     await sees(streamer, "still here");
-  });
-
-  await step("the player alone, in a frame of another site", async () => {
-    const page = await browser.window("embed", base);
-    const other = base.replace("127.0.0.1", "localhost");
-    await page.goto(`${other}/healthz`);
-    await page.goto(`${base}/embed/${uid}?autoplay=1&muted=1&lang=es`);
-    await plays(page);
-    await browser.look(page, "embed");
-    await browser.axe(page, "embed");
-    await page.context().close();
   });
 
   await step("stop, with a question first", async () => {
@@ -332,10 +413,17 @@ try {
 
   await step("a moderator is named and removed; the recording is played and deleted", async () => {
     await streamer.click("text=All streams");
+    await streamer.waitForSelector("section:has-text('Subscribers') li:has-text('bob')", WAIT);
+    browser.expect("status of 4");
+    await streamer.fill("#new-moderator", HOSTILE);
+    await streamer.click("button:has-text('Add')");
+    await streamer.waitForSelector(".problem:not(:empty)", WAIT);
+    await harmless(streamer);
     await streamer.fill("#new-moderator", "bob");
     await streamer.click("button:has-text('Add')");
     await streamer.waitForSelector("li:has-text('bob') button:has-text('Remove')", WAIT);
-    await streamer.waitForSelector("li:has-text('window.ran') a:has-text('Download')", WAIT);
+    const file = await streamer.getAttribute("li:has-text('window.ran') a:has-text('Download')", "href", WAIT);
+    if (file !== `${base}/live/${uid}/source/recording.ts`) throw new Error(`the recording is at ${file}`);
     await browser.look(streamer, "studio-recordings");
     await browser.axe(streamer, "studio recordings");
     const late = await browser.window("late", base);
@@ -346,7 +434,7 @@ try {
     await browser.axe(late, "recording");
     await late.context().close();
     await streamer.click("li:has-text('bob') button:has-text('Remove')");
-    await streamer.waitForSelector("li:has-text('bob')", { ...WAIT, state: "detached" });
+    await streamer.waitForSelector("li:has-text('bob'):has(button)", { ...WAIT, state: "detached" });
     await streamer.click("li:has-text('window.ran') button:has-text('Delete')");
     await streamer.click("dialog button:has-text('Delete')");
     await streamer.waitForSelector("li:has-text('window.ran') button", { ...WAIT, state: "detached" });
@@ -358,7 +446,5 @@ try {
   browser.problems.push(error.message);
 } finally {
   encoder?.kill("SIGKILL");
-  await browser.close();
 }
-console.log(JSON.stringify({ problems: browser.problems }, null, 1));
-process.exit(browser.problems.length === 0 ? 0 : 1);
+await finish(browser);

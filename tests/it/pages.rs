@@ -1,14 +1,20 @@
-//! The pages in a real browser: the walk from an account to the end of its stream in two windows,
-//! with a kill of the server in between, and what a page weighs. It does not know how pages are made.
+//! The pages in a real browser: the walk from an account to the end of its stream in two windows, with
+//! a kill of the server in between; accounts by mail; the player on another site; the demo; and what a
+//! page weighs. It does not know how pages are made.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{BufRead, BufReader, Write as _},
     path::Path,
     process::{Command, Stdio},
 };
 
-use crate::support::{Clip, Process, Server, http, slots};
+use serde_json::Value;
+
+use crate::support::{
+    Clip, Process, Running, Server, http, mailbox::Mailbox, server::cauce, slots,
+};
 
 /// A page with everything it loads, compressed, bytes.
 const PAGE_WEIGHT_MAX: usize = 300 * 1024;
@@ -58,47 +64,137 @@ fn every_page_weighs_less_than_300_kb() {
     }
 }
 
-#[test]
-fn a_streamer_and_a_viewer_walk_through_the_pages() {
-    let _slot = slots::heavy();
-    // The recording is there soon after the end, and not after half a minute.
-    let soon = ("CAUCE_LIMITS__ENDED_WINDOW", "1s");
-    let mut server = Process::start(&[soon]);
-    let data = server.keep_data();
-    let base = format!("http://{}", server.http);
+/// Runs a script of tests/browser with a folder for its screenshots, and answers each line that
+/// `told` has an answer for.
+#[track_caller]
+fn drive(script: &str, arguments: &[&str], mut told: impl FnMut(&str) -> Option<String>) {
     let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../screenshots");
     fs::create_dir_all(&screenshots).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/walk.mjs");
-    let mut walk = Command::new("node")
-        .arg(script)
-        .arg(&base)
-        .arg(Clip::Plain.path())
-        .arg(screenshots)
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    let mut driver = Command::new("node")
+        .arg(scripts.join(script))
+        .args(arguments)
+        .env("SCREENSHOTS", screenshots)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut answers = walk.stdin.take().unwrap();
+    let mut answers = driver.stdin.take().unwrap();
     let mut log = String::new();
-    for line in BufReader::new(walk.stdout.take().unwrap()).lines() {
+    for line in BufReader::new(driver.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         println!("{line}");
-        if line == "KILL" {
-            server.child.kill();
-            writeln!(answers, "killed").unwrap();
-        } else if line == "RESTART" {
-            let (http, rtmp) = (server.http.to_string(), server.rtmp.to_string());
-            let again = [
-                ("CAUCE_HTTP__LISTEN", &*http),
-                ("CAUCE_RTMP__LISTEN", &*rtmp),
-                soon,
-            ];
-            server = Process::restart_in(data.path(), &again);
-            writeln!(answers, "restarted").unwrap();
+        if let Some(answer) = told(&line) {
+            writeln!(answers, "{answer}").unwrap();
         }
         log.push_str(&line);
         log.push('\n');
     }
-    let status = walk.wait().unwrap();
+    let status = driver.wait().unwrap();
     assert!(status.success(), "{status}:\n{log}");
+}
+
+fn clip() -> String {
+    Clip::Plain.path().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_streamer_and_a_viewer_walk_through_the_pages() {
+    let _slot = slots::heavy();
+    // Wide enough for a seek bar.
+    let window = ("CAUCE_HLS__DVR_WINDOW", "10m");
+    // The walk types faster than people do.
+    let burst = ("CAUCE_CHAT__BURST", "100");
+    // The recording is there soon after the end, and not after half a minute.
+    let soon = ("CAUCE_LIMITS__ENDED_WINDOW", "1s");
+    let mut server = Process::start(&[window, burst, soon]);
+    let data = server.keep_data();
+    let base = format!("http://{}", server.http);
+    drive("walk.mjs", &[&base, &clip()], |line| match line {
+        "KILL" => {
+            server.child.kill();
+            Some("killed".into())
+        }
+        "RESTART" => {
+            let (http, rtmp) = (server.http.to_string(), server.rtmp.to_string());
+            let again = [
+                window,
+                burst,
+                soon,
+                ("CAUCE_HTTP__LISTEN", &*http),
+                ("CAUCE_RTMP__LISTEN", &*rtmp),
+            ];
+            server = Process::restart_in(data.path(), &again);
+            Some("restarted".into())
+        }
+        _ => None,
+    });
+}
+
+#[test]
+fn an_account_is_activated_by_mail_and_stays_logged_in() {
+    const LIFE_S: &str = "8";
+    let _slot = slots::heavy();
+    let mailbox = Mailbox::start();
+    let server = Process::start(&[
+        ("CAUCE_SMTP__URL", &mailbox.url()),
+        ("CAUCE_SMTP__FROM", "cauce <noreply@test.example>"),
+        ("CAUCE_AUTH__TOKEN_TTL", &format!("{LIFE_S}s")),
+    ]);
+    let base = format!("http://{}", server.http);
+    drive("login.mjs", &[&base, &clip(), LIFE_S], |line| {
+        let (what, address) = line.split_once(' ')?;
+        match what {
+            // The login that the page tries asks for a second one, which alone works.
+            "CODE" => {
+                let letter = mailbox.text(address, 1);
+                let mut runs = letter.split(|c: char| !c.is_ascii_digit());
+                runs.find(|run| run.len() == 6).map(str::to_owned)
+            }
+            "LINK" => {
+                let letter = mailbox.text(address, 2);
+                let link = letter.lines().find(|line| line.contains("/reset/"))?;
+                // What the server calls itself is where it was told to listen: port 0.
+                let (_, path) = link.split_once("/reset/")?;
+                Some(format!("{base}/reset/{}", path.trim()))
+            }
+            _ => None,
+        }
+    });
+}
+
+#[test]
+fn the_player_is_a_guest_on_another_site() {
+    let _slot = slots::heavy();
+    let server = Process::start(&[]);
+    let base = format!("http://{}", server.http);
+    drive("embed.mjs", &[&base, &clip()], |_| None);
+}
+
+#[test]
+fn the_demo_opens_onto_a_page_with_people_in_it() {
+    let _slot = slots::heavy();
+    let data = tempfile::tempdir().unwrap();
+    let mut demo = Running::start(cauce(data.path()).arg("demo"));
+    let url = demo.line("watch URL", 60, |line| {
+        let url = line.strip_prefix("Watch the demo:")?;
+        Some(url.trim().to_owned())
+    });
+    drive("demo.mjs", &[&url], |_| None);
+    let (base, uid) = url.split_once("/watch/").unwrap();
+    let address = base.strip_prefix("http://").unwrap().parse().unwrap();
+    let page = |part: &str| -> Value {
+        let reply = http::get(address, &format!("/streams/{uid}/{part}/"));
+        serde_json::from_str(&reply.text()).unwrap()
+    };
+    let chat = page("chat");
+    let said = chat["results"].as_array().unwrap();
+    let people: HashSet<_> = said.iter().map(|one| one["user"].as_str()).collect();
+    assert!(people.len() >= 3, "{chat}");
+    let questions = page("questions");
+    let votes = |one: &Value| one["votes"].as_u64() >= Some(2);
+    assert!(
+        questions["results"].as_array().unwrap().iter().any(votes),
+        "{questions}"
+    );
 }
