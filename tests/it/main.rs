@@ -34,6 +34,7 @@ mod slate;
 mod sockets;
 mod streams;
 mod support;
+mod through;
 mod tidy;
 mod tls;
 mod voice;

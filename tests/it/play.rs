@@ -100,7 +100,7 @@ fn ffprobe_names_both_tracks() {
 }
 
 /// streamlink as tests/run installs it, else the one on the path.
-fn streamlink() -> PathBuf {
+pub fn streamlink() -> PathBuf {
     let own = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/streamlink/bin/streamlink");
     if own.exists() {
         own
