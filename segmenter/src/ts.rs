@@ -40,6 +40,21 @@ impl Pid {
     }
 }
 
+/// The next counter of each [`Pid`] behind whole packets of ours, for [`Muxer::new`]; 0 where there
+/// is none.
+pub fn continuity_behind(packets: &[u8]) -> [u8; 4] {
+    let mut next = [0; 4];
+    for packet in packets.as_chunks::<PACKET>().0 {
+        let number = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+        let all = [Pid::Pat, Pid::Pmt, Pid::Video, Pid::Audio];
+        if let Some(pid) = all.into_iter().find(|pid| pid.number() == number) {
+            // A packet without payload repeats its predecessor's (2.4.3.3).
+            next[pid as usize] = packet[3].wrapping_add(1) & 15;
+        }
+    }
+    next
+}
+
 /// The start of a PES packet (2.4.3.6).
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
@@ -403,6 +418,19 @@ mod tests {
             out.extend(&packet[4 + field..]);
         }
         out
+    }
+
+    #[test]
+    fn counters_go_on_behind_what_was_written() {
+        let mut muxer = Muxer::new([3, 15, 9, 0]);
+        for bytes in 0..700 {
+            muxer.tables(true, true);
+            muxer.pes(Pid::Video, start(Some(0)), &[&vec![0; bytes]]);
+            let written = muxer.take().concat();
+            let [pat, pmt, video, _] = muxer.continuity();
+            assert_eq!(continuity_behind(&written), [pat, pmt, video, 0]);
+        }
+        assert_eq!(continuity_behind(&[0x47; 187]), [0; 4]);
     }
 
     #[test]

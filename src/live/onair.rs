@@ -124,10 +124,13 @@ impl OnAir {
         &self.tracks
     }
 
-    /// The tracks of what an earlier process listed last: what a slate has until the publisher is
-    /// back.
-    pub(super) fn recall(&mut self, before: Tracks, now: Duration) {
-        self.before = Some((before, now));
+    /// What an earlier process listed last: its tracks, which a slate has until the publisher is
+    /// back, and the packets' next counters.
+    pub(super) fn recall(&mut self, before: Option<Tracks>, continuity: [u8; 4], now: Duration) {
+        self.before = before.map(|tracks| (tracks, now));
+        if let Some(resume) = &mut self.resume {
+            resume.continuity = continuity;
+        }
     }
 
     /// Frame rate counted in the publisher's media.

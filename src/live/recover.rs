@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use segmenter::ts::continuity_behind;
 use storage::{Key, Listed};
 
 use super::{
@@ -153,11 +154,13 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) -> Result<(
                 .stored_playlist(&layout::multivariant(&row.uid))
                 .await;
             ingest.multivariant = multivariant.ok().map(|(text, _)| Rendered::new(text));
-            if let Some(last) = listed.last() {
-                let last = text(inner, &layout::segment(&row.uid, &last.name)).await;
-                if let Some(tracks) = last.and_then(|ts| retold::tracks(&ts)) {
-                    ingest.air.recall(tracks, common.now());
-                }
+            if let Some(last) = listed.last()
+                && let Some(ts) = text(inner, &layout::segment(&row.uid, &last.name)).await
+            {
+                let counters = continuity_behind(&ts);
+                ingest
+                    .air
+                    .recall(retold::tracks(&ts), counters, common.now());
             }
             stream.publish(&mut ingest);
         }

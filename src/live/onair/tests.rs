@@ -212,7 +212,7 @@ impl World {
         self.slate = SessionId::random();
         self.now += after;
         if playlist && counters.next_sequence > 0 {
-            self.air.recall(self.tracks.clone(), self.now);
+            self.air.recall(Some(self.tracks.clone()), [0; 4], self.now);
         }
         if self.paused {
             self.air.pause(self.now);
