@@ -18,8 +18,7 @@ pub const CHUNK_BYTES: usize = 4096;
 pub struct Message {
     /// From the clip's beginning.
     pub at_ms: u32,
-    /// A key frame but the clip's first: a segment ends before it.
-    pub ends_segment: bool,
+    pub is_key_frame: bool,
     /// With a full header, whose time is to be written.
     pub bytes: Vec<u8>,
 }
@@ -55,7 +54,7 @@ impl Clip {
             }
             let message = Message {
                 at_ms,
-                ends_segment: is_key,
+                is_key_frame: is_key,
                 bytes: chunks(is_video, payload),
             };
             if is_header {

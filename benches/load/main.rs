@@ -110,6 +110,8 @@ fn in_real_time(mut publishers: Vec<Publisher>, mut clip: Clip, options: &Option
         .map(|n| Next(std::cmp::Reverse(offsets[n]), n))
         .collect();
     let (mut late, mut bytes) = (Vec::new(), 0);
+    // Nothing ends before a publisher's first key frame.
+    let mut has_begun = vec![false; count];
     let begin = Instant::now();
     while let Some(Next(std::cmp::Reverse(at), n)) = due.pop() {
         if at.as_secs_f64() > options.seconds {
@@ -121,8 +123,11 @@ fn in_real_time(mut publishers: Vec<Publisher>, mut clip: Clip, options: &Option
         }
         late.push(begin.elapsed().saturating_sub(at).as_secs_f64() * 1e3);
         let message = publishers[n].next(&mut clip);
-        if let (Some(watch), true) = (watches.get(n), message.ends_segment) {
-            watch.key_frame_is_due(begin + at);
+        if message.is_key_frame {
+            if let (Some(watch), true) = (watches.get(n), has_begun[n]) {
+                watch.key_frame_is_due(begin + at);
+            }
+            has_begun[n] = true;
         }
         bytes += publishers[n].send(message)?;
         due.push(Next(

@@ -22,7 +22,6 @@ pub struct Publisher {
     /// Which of the clip's media is next, and how much of the clips before it.
     index: usize,
     repeated_ms: u32,
-    has_repeated: bool,
 }
 
 impl Publisher {
@@ -71,7 +70,6 @@ impl Publisher {
             headers_sent: 0,
             index: 0,
             repeated_ms: 0,
-            has_repeated: false,
         })
     }
 
@@ -90,21 +88,13 @@ impl Publisher {
             self.headers_sent += 1;
             return &clip.headers[self.headers_sent - 1];
         }
-        let first = self.index == 0 && !self.has_repeated;
         let count = clip.media.len();
         let message = &mut clip.media[self.index];
         let at_ms = self.repeated_ms + message.at_ms;
         message.bytes[1..4].copy_from_slice(&at_ms.to_be_bytes()[1..]);
-        if first {
-            // Nothing ends before the very first one.
-            message.ends_segment = false;
-        } else if self.index == 0 {
-            message.ends_segment = true;
-        }
         self.index += 1;
         if self.index == count {
             self.index = 0;
-            self.has_repeated = true;
             self.repeated_ms += clip.length_ms;
         }
         message
