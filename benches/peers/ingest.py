@@ -55,21 +55,27 @@ class Load:
         return json.loads(line)
 
 
-def servers(bench, count, with_thumbnails=False):
+# What else cauce is measured with, to show what it costs.
+VARIANTS = {
+    "cauce, thumbnails": BUDGET,
+    "cauce, receive_mark 1": NO_THUMBNAILS | {"CAUCE_RTMP__RECEIVE_MARK": "1"},
+}
+
+
+def servers(bench, count, with_variants=False):
     """The tools of one workload, each as a function that starts it."""
     tools = {}
     if bench.nginx_rtmp:
         tools["nginx-rtmp"] = lambda: Nginx(bench.scratch, count)
-    tools["cauce"] = lambda: Cauce(bench.cauce, bench.scratch, count, NO_THUMBNAILS)
-    if with_thumbnails:
-        tools["cauce, thumbnails"] = lambda: Cauce(bench.cauce, bench.scratch, count, BUDGET)
+    for name, settings in ({"cauce": NO_THUMBNAILS} | (VARIANTS if with_variants else {})).items():
+        tools[name] = lambda settings=settings: Cauce(bench.cauce, bench.scratch, count, settings)
     return tools
 
 
-def realtime(bench, table, count, clip, with_thumbnails=False):
+def realtime(bench, table, count, clip, with_variants=False):
     """CPU seconds of each server for a minute of one stream, and its peak memory."""
     workload = f"realtime, {count} x {clip}"
-    for tool, start in bench.turns(servers(bench, count, with_thumbnails)):
+    for tool, start in bench.turns(servers(bench, count, with_variants)):
         server = start()
         try:
             load = Load(bench, server, bench.clip(clip), ["--seconds", WARM_UP_S + bench.seconds + 1])
