@@ -22,6 +22,8 @@ end
 
 
 def delivery(bench, table):
+    if "wrk" not in bench.installed:
+        return
     tools = {}
     source = Cauce(bench.cauce, bench.scratch, 1, NO_THUMBNAILS | {"CAUCE_HLS__RECONNECT_GRACE": "1h"})
     try:
