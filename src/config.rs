@@ -106,6 +106,10 @@ pub struct Rtmp {
     pub idle_timeout: Duration,
     /// What happens when a second one comes with the same key.
     pub on_second_publisher: OnSecondPublisher,
+    /// Bytes of a publisher that are read together, but around its key frames; 1 reads as they come.
+    pub receive_mark: usize,
+    /// How long fewer bytes than that wait.
+    pub receive_wait: Duration,
     /// `rtmp.tls.*`.
     pub tls: RtmpTls,
 }
@@ -202,6 +206,8 @@ impl Config {
                 public_url: None,
                 idle_timeout: Duration::from_secs(10),
                 on_second_publisher: OnSecondPublisher::Replace,
+                receive_mark: 64 << 10,
+                receive_wait: Duration::from_millis(250),
                 tls: RtmpTls::default(),
             },
             hls: Hls {

@@ -71,6 +71,8 @@ keys! {
     "rtmp.idle_timeout" |c, v| c.rtmp.idle_timeout, v.duration(ms(100)..=m(60));
     "rtmp.on_second_publisher" |c, v| c.rtmp.on_second_publisher,
         v.choice(&[("replace", OnSecondPublisher::Replace), ("reject", OnSecondPublisher::Reject)]);
+    "rtmp.receive_mark" |c, v| c.rtmp.receive_mark, v.memory(1..=MIB);
+    "rtmp.receive_wait" |c, v| c.rtmp.receive_wait, v.duration(ms(10)..=s(1));
     "rtmp.tls.listen" |c, v| c.rtmp.tls.listen, v.optional(Value::address);
     "rtmp.tls.cert" |c, v| c.rtmp.tls.cert, v.optional(Value::path);
     "rtmp.tls.key" |c, v| c.rtmp.tls.key, v.optional(Value::path);

@@ -273,6 +273,15 @@ impl Session {
         })
     }
 
+    /// Bytes until an acknowledgement is due. An encoder may send no more before it has come.
+    pub fn unacknowledged_most(&self) -> usize {
+        let since = self.received_bytes - self.acknowledged_bytes;
+        match u64::from(self.window_bytes) {
+            0 => usize::MAX,
+            window => usize::try_from(window.saturating_sub(since)).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Whether a publish was accepted and is not over.
     pub fn is_publishing(&self) -> bool {
         matches!(self.phase, Phase::Publishing(..))

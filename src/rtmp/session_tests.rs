@@ -561,6 +561,7 @@ fn acknowledgements_count_all_bytes_and_wrap() {
         talk.say(kind::VIDEO, 1, &[0; 5000]).replies.is_empty(),
         "no window, no ack"
     );
+    assert_eq!(talk.session.unacknowledged_most(), usize::MAX);
     talk.say(kind::WINDOW_ACK_SIZE, 0, &4000u32.to_be_bytes());
     let before = talk.session.received_bytes;
     let outcome = talk.say(kind::VIDEO, 1, &[0; 5000]);
@@ -572,6 +573,10 @@ fn acknowledgements_count_all_bytes_and_wrap() {
         .collect();
     assert_eq!(acks, [talk.session.received_bytes as u32]);
     assert!(talk.session.received_bytes > before + 5000);
+    assert_eq!(talk.session.unacknowledged_most(), 4000);
+    talk.say(kind::VIDEO, 1, &[0; 1000]);
+    let left = talk.session.unacknowledged_most();
+    assert!((2900..3000).contains(&left), "{left}");
     // Past 4 GiB the number wraps and acknowledging goes on.
     talk.session.received_bytes += 1 << 32;
     talk.session.acknowledged_bytes = talk.session.received_bytes;

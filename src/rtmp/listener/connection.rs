@@ -2,20 +2,25 @@
 //! the encoder why it ends. It does not know the protocol.
 
 use std::{
-    io,
+    io::{self, Read as _},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
 use metrics::{Counter, Gauge};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
     time::{timeout, timeout_at},
 };
 
-use super::{Context, Refusal, refused, stopped};
+use super::{
+    Context, Refusal, low_water,
+    mark::{Mark, Wait},
+    refused, stopped,
+};
 use crate::{
     live::{Peer, Publisher, Refused},
     rtmp::session::{Action, End, PublishKey, Session},
@@ -24,8 +29,9 @@ use crate::{
 
 /// Room for one read at first, in bytes; a read that fills it doubles it.
 const READ_BYTES_MIN: usize = 16 * 1024;
-/// Largest room for one read, in bytes. The session keeps at most a chunk header back, so this is
-/// what a connection holds beside its half-received messages.
+/// Largest room for one read, in bytes; or [`READ_BYTES_MIN`] more than `rtmp.receive_mark`, so that one
+/// read takes what gathered. The session keeps at most a chunk header back, so this is what a connection
+/// holds beside its half-received messages.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection that was told why it ends may take to read that. Closing at once with
 /// unread input would reset the connection and lose the text.
@@ -71,6 +77,7 @@ impl From<End> for Why {
 /// The claim and what it has taken so far.
 struct Running {
     publisher: Publisher,
+    mark: Mark,
     since: Instant,
     bytes: u64,
     tags: u64,
@@ -82,6 +89,8 @@ struct Connection {
     session: Session,
     input: BytesMut,
     read_bytes: usize,
+    /// The socket's low-water mark; `None` if it is not ours to set.
+    low_water_bytes: Option<usize>,
     running: Option<Running>,
     peer: Peer,
     context: Arc<Context>,
@@ -94,8 +103,11 @@ impl Connection {
     fn new(wire: Wire, peer: Peer, context: Arc<Context>) -> Self {
         // The fill guards nothing: without entropy the connection's number does.
         let seed = getrandom::u64().unwrap_or(peer.connection);
+        // TLS reads by records, of which the socket knows nothing.
+        let low_water_bytes = matches!(wire, Wire::Plain(_)).then_some(1);
         Self {
             wire,
+            low_water_bytes,
             session: Session::new(now(), seed, context.limits),
             input: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
@@ -124,6 +136,11 @@ impl Connection {
 
     /// Waits for bytes, the session's deadline, eviction or the stop, whichever comes first.
     async fn receive(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Why> {
+        let wait = self.wait();
+        self.read_bytes = self.read_bytes.max(match wait.bytes {
+            1 => 0,
+            bytes => bytes + READ_BYTES_MIN,
+        });
         self.input.reserve(self.read_bytes);
         // Encoders that leave Nagle's algorithm on (FFmpeg, GStreamer) hold each command back until
         // the one before it is acknowledged. Acknowledging at once saves them 40 ms a step; the
@@ -132,21 +149,25 @@ impl Connection {
         if self.running.is_none() {
             let _ = self.wire.tcp().set_quickack(true);
         }
-        let deadline = self.session.deadline().into();
-        // Every read is a wake-up, and wake-ups are what realtime ingest costs: a receive
-        // low-water mark on the socket (SO_RCVLOWAT) would be set here, while publishing.
+        let deadline = self.session.deadline();
+        let deadline = wait.until.map_or(deadline, |until| until.min(deadline));
         let read = tokio::select! {
             biased;
             refused = evicted(&mut self.running) => return Err(Why::Refused(refused.into())),
             () = stopped(stop) => return Err(Why::Stopping),
-            read = timeout_at(deadline, self.wire.read_buf(&mut self.input)) => read,
+            read = timeout_at(deadline.into(), self.wire.read_buf(&mut self.input)) => read,
+        };
+        // After a deadline the caller asks the session what the time means.
+        let read = match read {
+            Err(_deadline) if wait.bytes == 1 => return Ok(()),
+            Err(_deadline) => self.read_gathered(),
+            Ok(read) => read,
         };
         match read {
-            // The caller asks the session what the time means.
-            Err(_deadline) => Ok(()),
-            Ok(Ok(0)) => Err(Why::Disconnected),
-            Ok(Err(error)) => Err(Why::Io(error)),
-            Ok(Ok(bytes)) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(Why::Io(error)),
+            Ok(0) => Err(Why::Disconnected),
+            Ok(bytes) => {
                 self.received.increment(bytes as u64);
                 if let Some(running) = &mut self.running {
                     running.bytes += bytes as u64;
@@ -157,6 +178,41 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// What to wait for, with the socket's mark set to it. While no publish runs every byte counts.
+    fn wait(&mut self) -> Wait {
+        let (Some(bytes), most) = (self.low_water_bytes, self.session.unacknowledged_most()) else {
+            return Wait::AT_ONCE;
+        };
+        let wait = match &self.running {
+            Some(running) => running.mark.wait(now(), most),
+            None => Wait::AT_ONCE,
+        };
+        if wait.bytes == bytes {
+            return wait;
+        }
+        match low_water::set(self.wire.tcp(), wait.bytes) {
+            Ok(()) => {
+                self.low_water_bytes = Some(wait.bytes);
+                wait
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot set SO_RCVLOWAT");
+                self.low_water_bytes = None;
+                Wait::AT_ONCE
+            }
+        }
+    }
+
+    /// Reads what is there below the mark. The runtime would not try: nobody told it of any bytes.
+    fn read_gathered(&mut self) -> io::Result<usize> {
+        let before = self.input.len();
+        self.input.resize(before + self.read_bytes, 0);
+        let read = (&*SockRef::from(self.wire.tcp())).read(&mut self.input[before..]);
+        let bytes = *read.as_ref().unwrap_or(&0);
+        self.input.truncate(before + bytes);
+        read
     }
 
     /// Acts on all input that is there, then sends the replies in one write.
@@ -186,6 +242,7 @@ impl Connection {
             return Ok(());
         };
         running.tags += 1;
+        running.mark.heard(now(), tag);
         self.messages.increment(1);
         let pushed = running.publisher.push(tag).await;
         pushed.map_err(|refused| Why::Refused(refused.into()))
@@ -204,6 +261,7 @@ impl Connection {
         tracing::info!("publishing");
         self.running = Some(Running {
             publisher,
+            mark: Mark::new(now(), self.context.mark),
             since: now(),
             bytes: 0,
             tags: 0,
@@ -264,6 +322,8 @@ impl Connection {
         } else {
             tracing::debug!(reason, "closed: {text}");
         }
+        // Without a publish the mark goes down, or what is to be discarded would be waited for.
+        self.wait();
         if by_server {
             refused(reason);
             if self.flush().await.is_ok() {

@@ -2,6 +2,8 @@
 //! not know what a connection says.
 
 mod connection;
+mod low_water;
+mod mark;
 #[cfg(test)]
 mod publish_tests;
 #[cfg(test)]
@@ -149,6 +151,7 @@ impl From<Refused> for Refusal {
 /// What every connection shares.
 struct Context {
     limits: session::Limits,
+    mark: mark::Limits,
     /// `limits.rtmp_connections`.
     connections: usize,
     /// A reply that cannot be written for so long ends the connection: `rtmp.idle_timeout`.
@@ -177,6 +180,10 @@ impl Context {
                 handshake_timeout: limits.rtmp_handshake_timeout,
                 publish_timeout: limits.rtmp_publish_timeout,
                 idle_timeout: config.rtmp.idle_timeout,
+            },
+            mark: mark::Limits {
+                bytes: config.rtmp.receive_mark,
+                wait: config.rtmp.receive_wait,
             },
             connections: limits.rtmp_connections,
             write_timeout: config.rtmp.idle_timeout,

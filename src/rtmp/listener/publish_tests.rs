@@ -158,3 +158,124 @@ async fn the_stop_puts_publishers_out() {
     drop(publisher);
     server.task.await.unwrap();
 }
+
+/// Nothing is read by time alone in such a test.
+const NEVER: Duration = Duration::from_secs(3600);
+
+fn video(timestamp_ms: u32, frame: u8, bytes: usize) -> Tag {
+    let mut payload = vec![frame, 1, 0, 0, 0];
+    payload.resize(bytes.max(5), 0);
+    Tag {
+        kind: TagKind::Video,
+        timestamp_ms,
+        payload: payload.into(),
+    }
+}
+
+/// What ends the publish once it is read.
+fn unsupported() -> Tag {
+    Tag {
+        kind: TagKind::Video,
+        timestamp_ms: 3_600_100,
+        payload: Bytes::from_static(b"\x90hvc1\0\0\0"),
+    }
+}
+
+impl Server {
+    /// With a publisher whose bytes gather: its next key frame is expected in an hour.
+    async fn gathering(change: impl FnOnce(&mut Config)) -> (Self, ClientPublisher) {
+        let server = Self::start(|config| {
+            config.rtmp.receive_wait = NEVER;
+            config.rtmp.idle_timeout = NEVER;
+            change(config);
+        })
+        .await;
+        let mut publisher = server.publish().await.unwrap();
+        for at_ms in [0, 3_600_000] {
+            publisher.send(&video(at_ms, 0x17, 5)).await.unwrap();
+        }
+        (server, publisher)
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_read_when_the_mark_is_reached() {
+    let (server, mut publisher) = Server::gathering(|_| {}).await;
+    publisher.send(&unsupported()).await.unwrap();
+    let mark = Config::default().rtmp.receive_mark;
+    // Refused in the middle of it, the rest has no reader.
+    let _ = publisher.send(&video(3_600_101, 0x27, 2 * mark)).await;
+    assert_refused(&publisher.ended().await, "HEVC");
+    drop(server);
+}
+
+#[tokio::test]
+async fn fewer_bytes_are_read_after_the_wait() {
+    let change = |config: &mut Config| {
+        config.rtmp.receive_mark = 1 << 20;
+        config.rtmp.receive_wait = Duration::from_millis(20);
+    };
+    let (_server, mut publisher) = Server::gathering(change).await;
+    publisher.send(&unsupported()).await.unwrap();
+    assert_refused(&publisher.ended().await, "HEVC");
+}
+
+#[tokio::test]
+async fn a_mark_of_one_byte_waits_for_nothing() {
+    let (_server, mut publisher) = Server::gathering(|config| config.rtmp.receive_mark = 1).await;
+    publisher.send(&unsupported()).await.unwrap();
+    assert_refused(&publisher.ended().await, "HEVC");
+}
+
+#[tokio::test]
+async fn more_than_the_receive_buffer_flows_over_a_large_mark() {
+    let (_server, mut publisher) =
+        Server::gathering(|config| config.rtmp.receive_mark = 1 << 20).await;
+    for n in 0..40 {
+        let picture = video(3_600_001 + n, 0x27, 1 << 20);
+        publisher.send(&picture).await.unwrap();
+    }
+    publisher.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publisher_that_leaves_while_bytes_gather_is_noticed() {
+    let (server, publisher) = Server::gathering(|config| {
+        config.rtmp.on_second_publisher = OnSecondPublisher::Reject;
+    })
+    .await;
+    drop(publisher);
+    // Its claim is free once the server saw the end.
+    while server.publish().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_goodbye_ends_a_publish_whose_bytes_gather() {
+    let (server, publisher) = Server::gathering(|_| {}).await;
+    publisher.finish().await.unwrap();
+    server.publish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publisher_whose_bytes_gather_is_put_out_at_once() {
+    let (server, mut first) = Server::gathering(|_| {}).await;
+    let mut second = server.publish().await.unwrap();
+    assert_refused(
+        &first.ended().await,
+        "another encoder took this stream over",
+    );
+    for at_ms in [0, 3_600_000] {
+        second.send(&video(at_ms, 0x17, 5)).await.unwrap();
+    }
+    server.stop.send(true).unwrap();
+    assert_refused(&second.ended().await, "the server is restarting");
+}
+
+#[tokio::test]
+async fn silence_ends_a_publish_whose_bytes_would_gather() {
+    let change = |config: &mut Config| config.rtmp.idle_timeout = Duration::from_millis(100);
+    let (_server, mut publisher) = Server::gathering(change).await;
+    assert_refused(&publisher.ended().await, "no audio or video");
+}

@@ -1,0 +1,101 @@
+"""Playlists and segments over HTTP: cauce beside nginx with the same files, driven by wrk. It does not know
+how figures are shown."""
+
+import gzip
+import http.client
+import json
+import subprocess
+import time
+
+from ingest import NO_THUMBNAILS, Load
+from servers import Cauce, Nginx
+
+# From the first publish to a full window that nobody changes any more.
+WINDOW_S = 15
+COUNT = """
+done = function(summary)
+    local e = summary.errors
+    io.write(string.format('{"requests":%d,"bytes":%d,"us":%d,"errors":%d}\\n', summary.requests, summary.bytes,
+        summary.duration, e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+def delivery(bench, table):
+    if "wrk" not in bench.installed:
+        return
+    tools = {}
+    source = Cauce(bench.cauce, bench.scratch, 1, NO_THUMBNAILS | {"CAUCE_HLS__RECONNECT_GRACE": "1h"})
+    try:
+        Load(bench, source, bench.clip("720p30"), ["--seconds", WINDOW_S]).end()
+        playlist = source.streams[0][1]
+        _, text = source.get(playlist)
+        # The last one was cut off by the end of the load.
+        names = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
+        segment = playlist.rsplit("/", 1)[0] + "/" + names[-2]
+        tools["cauce"] = source
+        if "nginx" in bench.installed:
+            tools["nginx"] = Nginx(bench.scratch, 0, root=mirror(bench, source, playlist, segment))
+        size = len(source.get(segment)[1])
+        kinds = {
+            "playlist": (playlist, []),
+            "playlist, gzip": (playlist, ["-H", "Accept-Encoding: gzip"]),
+            f"segment of {size // 1000} KB": (segment, []),
+        }
+        for kind, (path, headers) in kinds.items():
+            for tool, server in bench.turns(tools):
+                once(bench, table, kind, tool, server, path, headers)
+        unchanged(bench, table, tools, playlist)
+    finally:
+        source.stop()
+        if "nginx" in tools:
+            tools["nginx"].stop()
+    for measure in ["requests/s", "requests/s of one core"]:
+        table.goal("delivery, playlist", measure, "cauce", "nginx", least=1.2)
+    table.goal(f"delivery, segment of {size // 1000} KB", "CPU-s/GB", "cauce", "nginx", most=0.8)
+
+
+def mirror(bench, source, *paths):
+    """The files as cauce serves them, in a directory for nginx."""
+    root = bench.scratch / "mirror"
+    for path in paths:
+        file = root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        body = source.get(path)[1]
+        file.write_bytes(body)
+        if path.endswith("m3u8"):
+            file.with_name(file.name + ".gz").write_bytes(gzip.compress(body, mtime=0))
+    return root
+
+
+def unchanged(bench, table, tools, playlist):
+    """A player that has the playlist already."""
+    for tool, server in bench.turns(tools):
+        connection = http.client.HTTPConnection("127.0.0.1", server.http)
+        connection.request("GET", playlist)
+        tag = connection.getresponse().headers["ETag"]
+        connection.close()
+        once(bench, table, "playlist, 304", tool, server, playlist, ["-H", f"If-None-Match: {tag}"])
+
+
+def once(bench, table, kind, tool, server, path, headers, connections=64):
+    script = bench.scratch / "count.lua"
+    script.write_text(COUNT)
+    seconds = max(2, round(bench.seconds / 4))
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), *headers]
+    cpu = server.cpu_seconds()
+    ran = subprocess.run([*command, f"http://127.0.0.1:{server.http}{path}"], check=True, capture_output=True, text=True)
+    cpu = server.cpu_seconds() - cpu
+    done = json.loads(ran.stdout.splitlines()[-1])
+    # wrk counts a 304 as no error; anything else that is no answer ends the comparison.
+    if done["errors"] or not done["requests"]:
+        raise RuntimeError(f"{tool}: {done}")
+    workload = f"delivery, {kind}"
+    per_second = done["requests"] / (done["us"] / 1e6)
+    table.add(workload, "requests/s", tool, per_second)
+    # With wrk on the same cores, what the server spends says more than how many it answers.
+    table.add(workload, "requests/s of one core", tool, done["requests"] / cpu)
+    if kind.startswith("segment"):
+        table.add(workload, "CPU-s/GB", tool, cpu / (done["bytes"] / 1e9))
+    bench.say(f"{workload}: {tool} {per_second:,.0f}/s, {cpu / done['requests'] * 1e6:.1f} us a request")
+    time.sleep(0.2)
