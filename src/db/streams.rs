@@ -131,22 +131,34 @@ pub(super) fn save_counters(
     let number = |value: u64| {
         i64::try_from(value).map_err(|error| Error::with(Kind::Internal, "a counter", error))
     };
-    let before = by_uid(connection, uid)?.map_or(0, |row| row.counters.next_sequence);
-    let changed = connection.execute(
-        "UPDATE streams SET
-            next_sequence = max(next_sequence, :sequence),
-            discontinuities = max(discontinuities, :discontinuities),
-            target_duration_s = coalesce(target_duration_s, :target)
-         WHERE uid = :uid",
-        named_params! {
-            ":uid": uid.as_str(),
-            ":sequence": number(counters.next_sequence)?,
-            ":discontinuities": number(counters.discontinuities)?,
-            ":target": counters.target_duration_s,
-        },
+    // Asked at every segment of every stream: statements are kept, and only a number is read.
+    let before = || {
+        connection
+            .prepare_cached("SELECT next_sequence FROM streams WHERE uid = ?1")?
+            .query_row([uid.as_str()], |row| row.get::<_, i64>(0))
+            .optional()
+    };
+    let before = before().map_err(|error| asking("a stream's counters", error))?;
+    let (sequence, discontinuities) = (
+        number(counters.next_sequence)?,
+        number(counters.discontinuities)?,
     );
+    let change = || {
+        let sql = "UPDATE streams SET
+                next_sequence = max(next_sequence, :sequence),
+                discontinuities = max(discontinuities, :discontinuities),
+                target_duration_s = coalesce(target_duration_s, :target)
+             WHERE uid = :uid";
+        connection.prepare_cached(sql)?.execute(named_params! {
+            ":uid": uid.as_str(),
+            ":sequence": sequence,
+            ":discontinuities": discontinuities,
+            ":target": counters.target_duration_s,
+        })
+    };
+    let changed = change();
     known(connection, uid, changed)?;
-    Ok(before == 0 && counters.next_sequence > 0)
+    Ok(before == Some(0) && counters.next_sequence > 0)
 }
 
 /// Whether a row changed; a stream that does not exist is an error.
