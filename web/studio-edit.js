@@ -34,7 +34,8 @@ export function editForm(stream) {
     if (scheduled) time.value = local(value.program_date_time);
     write(problem, "");
   };
-  place.addEventListener("toggle", () => place.open && fill());
+  // Before it opens, for the keyboard too; `toggle` comes so late that something may be typed already.
+  place.firstElementChild.addEventListener("click", () => place.open || fill());
   stream.onChange(({ key, missing }) => { place.hidden = missing || !key; });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

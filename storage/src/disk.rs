@@ -154,10 +154,9 @@ fn write_whole(path: &Path, body: &[Bytes], number: u64, turn: &Turn) -> io::Res
     let mut attempt = 1;
     loop {
         match write_once(directory, &temporary, path, body, turn) {
-            // A delete removed the directory between its making and the file's.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
-                attempt += 1;
-            }
+            // A delete removed the directory between its making and the file's; or between the system's
+            // "it exists" and the look at what it is.
+            Err(error) if lost_its_directory(&error) && attempt < ATTEMPTS => attempt += 1,
             Err(error) => {
                 let _ = fs::remove_file(&temporary);
                 prune(path, directory.parent().unwrap_or(directory));
@@ -166,6 +165,13 @@ fn write_whole(path: &Path, body: &[Bytes], number: u64, turn: &Turn) -> io::Res
             Ok(()) => return Ok(()),
         }
     }
+}
+
+fn lost_its_directory(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+    )
 }
 
 fn write_once(
