@@ -19,7 +19,7 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 
-/// Listing or deleting a recording may take so many times longer than one attempt to write an
+/// Listing the store, or deleting a recording, may take so many times longer than one attempt to write an
 /// object: it is thousands of them.
 pub(super) const DEADLINES: u32 = 6;
 /// Before the first further attempt when store or database fail; it doubles.

@@ -12,7 +12,9 @@ use segmenter::ts::continuity_behind;
 use storage::{Key, Listed};
 
 use super::{
-    Inner, Missing, Rendered, layout,
+    Inner, Missing, Rendered,
+    closing::DEADLINES,
+    layout,
     lifecycle::window_length,
     orphan, retold, stored,
     stream::{Common, Stream, wall},
@@ -76,13 +78,14 @@ pub(super) async fn recover(inner: &Arc<Inner>) -> Result<()> {
 /// `storage.required`; else the database's numbers have to do.
 async fn objects(inner: &Arc<Inner>) -> Result<BTreeMap<StreamUid, Stored>> {
     let common = &inner.common;
-    let list = common.store.list("");
-    let rows = match tokio::time::timeout(common.config.limits.store_deadline, list).await {
+    // A large bucket has a thousand names a page.
+    let patience = common.config.limits.store_deadline * DEADLINES;
+    let rows = match tokio::time::timeout(patience, common.store.list("")).await {
         Ok(Ok(rows)) => rows,
         failed => {
             let text = match failed {
                 Ok(Err(error)) => error.to_string(),
-                _ => "no answer within limits.store_deadline".into(),
+                _ => format!("not listed within {patience:?} (limits.store_deadline)"),
             };
             if common.config.storage.required {
                 return Err(Error::new(

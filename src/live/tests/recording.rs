@@ -174,7 +174,8 @@ async fn a_recording_of_which_nothing_is_left_has_failed() {
     world.store.delete(&segments).await.unwrap();
     tokio::time::pause();
     tokio::time::sleep(SHOWN).await;
-    while outcome(&world.db, &uid).await.is_none() {
+    // The window goes after the outcome is saved.
+    while world.live.playlists(&uid).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(outcome(&world.db, &uid).await, Some(Recorded::Failed));
