@@ -244,7 +244,7 @@ impl OnAir {
     pub(super) fn lost(&mut self, now: Duration) {
         self.standby = None;
         self.waiting = !self.paused;
-        self.pace.settle();
+        self.pace.keep_distance();
         let waiting = self.aired.len();
         self.finish_live(now);
         self.plan(waiting, now);

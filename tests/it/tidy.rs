@@ -65,10 +65,11 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
-/// The file's own code: without `#[cfg(test)] mod tests`, which stands last.
+/// The file's own code: without `#[cfg(test)] mod tests {`, which stands last. A `mod tests;` may stand
+/// anywhere and hides nothing.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end].to_owned()
 }
 

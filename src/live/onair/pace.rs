@@ -68,8 +68,8 @@ impl Pace {
         self.updated = self.updated.max(at);
     }
 
-    /// What comes next does not follow the last live segment evenly.
-    pub(super) fn settle(&mut self) {
+    /// What comes next does not follow the last live segment: from here on updates keep their distance.
+    pub(super) fn keep_distance(&mut self) {
         self.paced = true;
     }
 
@@ -137,7 +137,7 @@ impl Pace {
     pub(super) fn leave(&mut self, now: Duration) {
         self.ahead = self.media_end.saturating_sub(now);
         self.opened = now;
-        self.settle();
+        self.keep_distance();
     }
 }
 
