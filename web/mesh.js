@@ -37,11 +37,17 @@ class Peer {
   #work = Promise.resolve();
 
   constructor(mesh, { call, id, user, polite, iceServers }) {
-    Object.assign(this, { mesh, call, id, user, polite });
+    Object.assign(this, { mesh, call, id, user, polite, iceServers });
     this.audio = document.createElement("audio");
     this.audio.autoplay = true;
-    this.connection = new RTCPeerConnection({ iceServers });
-    const { connection } = this;
+    this.#open();
+  }
+
+  #open() {
+    const { mesh } = this;
+    const connection = new RTCPeerConnection({ iceServers: this.iceServers });
+    this.connection = connection;
+    this.#making = false;
     connection.ontrack = ({ track, streams }) => {
       this.audio.srcObject = streams[0] ?? new MediaStream([track]);
       this.audio.play().catch(() => {});
@@ -50,9 +56,9 @@ class Peer {
       mesh.changed();
     };
     connection.onicecandidate = ({ candidate }) => {
-      if (candidate) mesh.signal(this, { candidate: candidate.toJSON() });
+      if (candidate && connection === this.connection) mesh.signal(this, { candidate: candidate.toJSON() });
     };
-    connection.onnegotiationneeded = () => this.#offer();
+    connection.onnegotiationneeded = () => this.#offer(connection);
     connection.onconnectionstatechange = () => {
       if (connection.connectionState === "failed") connection.restartIce();
       mesh.changed();
@@ -62,15 +68,17 @@ class Peer {
     else connection.addTransceiver("audio", { direction: "recvonly" });
   }
 
-  async #offer() {
+  async #offer(connection) {
+    const current = () => connection === this.connection;
+    if (!current()) return;
     try {
       this.#making = true;
-      await this.connection.setLocalDescription();
-      this.mesh.signal(this, { description: plain(this.connection.localDescription) });
+      await connection.setLocalDescription();
+      if (current()) this.mesh.signal(this, { description: plain(connection.localDescription) });
     } catch (error) {
-      this.mesh.failed(error);
+      if (current()) this.mesh.failed(error);
     } finally {
-      this.#making = false;
+      if (current()) this.#making = false;
     }
   }
 
@@ -82,11 +90,19 @@ class Peer {
   }
 
   async #apply({ description, candidate }) {
-    const { connection } = this;
     if (description) {
-      const collision = description.type === "offer" && (this.#making || connection.signalingState !== "stable");
+      const busy = this.#making || this.connection.signalingState !== "stable";
+      const collision = description.type === "offer" && busy;
       this.#ignoring = !this.polite && collision;
       if (this.#ignoring) return;
+      // Chromium gathers no candidates any more once a first offer was rolled back: it starts over.
+      if (collision && !this.connection.remoteDescription) {
+        this.connection.close();
+        this.#open();
+      }
+    }
+    const { connection } = this;
+    if (description) {
       await connection.setRemoteDescription(description);
       for (const early of this.#early.splice(0)) await connection.addIceCandidate(early);
       if (description.type === "offer") {

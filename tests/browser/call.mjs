@@ -38,39 +38,55 @@ function join({ url, token, guest }) {
     end.call = call;
     microphone ??= await navigator.mediaDevices.getUserMedia({ audio: true });
     for (const { id } of others) {
-      const connection = new RTCPeerConnection({ iceServers: ice_servers });
-      const peer = { connection, polite, offering: false, ignoring: false, early: [] };
+      const peer = { call, id, polite, ice_servers, ignoring: false, early: [] };
       peers.set(id, peer);
-      connection.onnegotiationneeded = async () => {
-        peer.offering = true;
-        await connection.setLocalDescription();
-        send("voice_signal", { call, to: id, description: connection.localDescription });
-        peer.offering = false;
-      };
-      connection.onicecandidate = ({ candidate }) =>
-        send("voice_signal", { call, to: id, candidate });
-      for (const track of microphone.getTracks()) connection.addTrack(track, microphone);
+      open(peer);
     }
+  }
+
+  function open(peer) {
+    const { call, id } = peer;
+    const connection = new RTCPeerConnection({ iceServers: peer.ice_servers });
+    Object.assign(peer, { connection, offering: false });
+    const current = () => connection === peer.connection;
+    connection.onnegotiationneeded = async () => {
+      if (!current()) return;
+      peer.offering = true;
+      await connection.setLocalDescription();
+      if (!current()) return;
+      send("voice_signal", { call, to: id, description: connection.localDescription });
+      peer.offering = false;
+    };
+    connection.onicecandidate = ({ candidate }) => {
+      if (current()) send("voice_signal", { call, to: id, candidate });
+    };
+    for (const track of microphone.getTracks()) connection.addTrack(track, microphone);
   }
 
   async function signal({ call, from, description, candidate }) {
     const peer = peers.get(from);
-    const { connection } = peer;
     if (description) {
-      const collision =
-        description.type === "offer" && (peer.offering || connection.signalingState !== "stable");
+      const busy = peer.offering || peer.connection.signalingState !== "stable";
+      const collision = description.type === "offer" && busy;
       peer.ignoring = !peer.polite && collision;
       if (peer.ignoring) return;
+      // Chromium gathers no candidates any more once a first offer was rolled back: it starts over.
+      if (collision && !peer.connection.remoteDescription) {
+        peer.connection.close();
+        open(peer);
+      }
+    }
+    const { connection } = peer;
+    if (description) {
       await connection.setRemoteDescription(description);
       for (const early of peer.early.splice(0)) await connection.addIceCandidate(early);
       if (description.type === "offer") {
         await connection.setLocalDescription();
         send("voice_signal", { call, to: from, description: connection.localDescription });
       }
-    } else if (candidate && !connection.remoteDescription) {
-      peer.early.push(candidate);
     } else if (candidate && !peer.ignoring) {
-      await connection.addIceCandidate(candidate);
+      if (connection.remoteDescription) await connection.addIceCandidate(candidate);
+      else peer.early.push(candidate);
     }
   }
 
