@@ -127,10 +127,11 @@ fn with_a_public_url_the_buckets_playlists_are_absolute_and_the_origins_are_not(
 fn an_outage_is_told_and_loses_nothing() {
     let bucket = Bucket::start();
     let proxy = Proxy::before(bucket.address, |_| {});
-    let server = Server::with(|config| {
-        bucket::configure(config, proxy.address);
-        config.limits.store_deadline = Duration::from_secs(2);
-    });
+    let mut variables = bucket::variables(proxy.address);
+    variables.push(("CAUCE_LIMITS__STORE_DEADLINE", "2s".to_owned()));
+    variables.push(("CAUCE_HLS__WINDOW_SEGMENTS", "1000".to_owned()));
+    let variables: Vec<_> = variables.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let server = Process::start(&variables);
     let stream = server.create();
     let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
     publish(&mut encoder, 1);
@@ -159,6 +160,11 @@ fn an_outage_is_told_and_loses_nothing() {
     until("well again", 20, || {
         (server.get("/readyz").text() == r#"{"status":"ok"}"#).then_some(())
     });
+    // An operator reads when it began and when it was over, once each.
+    let log = server.child.log();
+    for line in ["storage fails; live goes on", "storage answers again"] {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
 }
 
 #[test]

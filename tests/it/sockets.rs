@@ -217,7 +217,7 @@ fn a_restart_sends_everyone_away_with_a_time_and_what_was_said_stays() {
 
     // Killed, nobody knows what was lost: another epoch, and the whole history.
     server.child.kill();
-    let server = Process::restart_in(&server.data_dir, &VARIABLES);
+    let mut server = Process::restart_in(&server.data_dir, &VARIABLES);
     let mut back = join(&server, &tokens[1], &format!("?since={seq}&epoch={epoch}"));
     let history = back.next("chat_history");
     assert_ne!(history["epoch"], epoch);
@@ -230,6 +230,17 @@ fn a_restart_sends_everyone_away_with_a_time_and_what_was_said_stays() {
     assert_eq!(back.next("chat_pinned")["message"]["id"], pinned);
     assert_eq!(back.next("questions")["items"][0]["id"], asked);
     back.refused("question", json!({ "text": "Why?" }), "timed_out");
+
+    // A ban outlives the process as well.
+    let mut ana = join(&server, &tokens[0], "");
+    ana.does("chat_moderate", json!({ "action": "ban", "user": "bob" }));
+    assert_eq!(back.closed().0, 4503);
+    server.child.signal("TERM");
+    assert!(server.child.ended(20).success());
+    let server = Process::restart_in(&server.data_dir, &VARIABLES);
+    let mut back = join(&server, &tokens[1], "");
+    back.refused("chat", json!({ "message": "hi" }), "banned");
+    back.refused("question", json!({ "text": "Why?" }), "banned");
 }
 
 /// Bytes of memory that only this process has.

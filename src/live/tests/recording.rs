@@ -329,6 +329,33 @@ async fn the_oldest_recordings_go_by_age_or_for_room() {
 }
 
 #[tokio::test]
+async fn a_full_store_takes_newcomers_while_there_is_something_to_shed() {
+    let world = World::new(|_| {}).await;
+    for _ in 0..2 {
+        let uid = recorded(&world.db).await;
+        let ended = world.db.finish_stream(&uid, "stopped", 0).await;
+        ended.unwrap();
+        let closed = world.db.close_recording(&uid, Recorded::Done, vec![]).await;
+        assert!(closed.unwrap());
+    }
+    // The first recording that is shed takes its time, and nothing sheds the second meanwhile.
+    world.store.always(Op::List, Fault::Hang);
+    world.store.always(Op::Delete, Fault::Hang);
+    let health = &world.live.inner.common.health;
+    health.failed("full".into(), true);
+    let newcomer = world.stream().await;
+    assert!(publish(&world.live, &newcomer).await.is_ok());
+    while world.db.old_recordings(i64::MAX, 2).await.unwrap().len() == 2 {
+        tokio::task::yield_now().await;
+    }
+    let last = world.db.old_recordings(i64::MAX, 2).await.unwrap();
+    assert!(world.db.drop_recording(&last[0]).await.is_ok());
+    let late = world.stream().await;
+    let refused = publish(&world.live, &late).await.err();
+    assert!(matches!(refused, Some(Refused::Full(_))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_deletion_that_failed_is_taken_up_again() {
     let world = World::new(|_| {}).await;
     let uid = recorded(&world.db).await;
@@ -546,6 +573,31 @@ async fn a_long_playlist_is_rendered_behind_the_frames_and_keeps_up() {
     tokio::time::pause();
     tokio::time::sleep(SHOWN).await;
     assert!(world.live.snapshot(&uid).is_none());
+}
+
+#[tokio::test]
+async fn long_playlists_of_others_delay_no_stream() {
+    let world = World::new(|c| c.hls.window_segments = 2 * render::LONG).await;
+    let (long, short) = (world.stream().await, world.stream().await);
+    let mut feed = world.publish(&long).await;
+    feed.segments(render::LONG as u32 + 1).await;
+    let stream = world.live.inner.stream(&long).unwrap();
+    stream.renderings.idle().await;
+    let before = list(&world.live, &long).segments.len();
+
+    // Every place is taken, as if renderings of others never ended.
+    let renderings = &world.live.inner.common.renderings;
+    let taken = renderings.acquire_many(renderings.available_permits() as u32);
+    let taken = taken.await.unwrap();
+    let mut other = world.publish(&short).await;
+    other.segments(3).await;
+    assert_eq!(list(&world.live, &short).segments.len(), 3);
+    // Its own segments go on as well, and are listed as soon as there is a place.
+    feed.segments(3).await;
+    assert_eq!(list(&world.live, &long).segments.len(), before);
+    drop(taken);
+    stream.renderings.idle().await;
+    assert_eq!(list(&world.live, &long).segments.len(), before + 3);
 }
 
 /// What may happen to a stream.
