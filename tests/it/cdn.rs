@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read as _,
     net::SocketAddr,
-    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -38,16 +37,6 @@ const ENCODINGS: [&str; 5] = [
     "identity",
     "",
 ];
-
-/// An encoder in real time.
-fn encoder(server: &Site, stream: &Key) -> Running {
-    Running::start(
-        Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"])
-            .arg(Clip::Plain.path())
-            .args(["-c", "copy", "-f", "flv", &server.publish_url(stream)]),
-    )
-}
 
 /// What an answer was.
 struct Answer {
@@ -209,7 +198,7 @@ fn crowd(start: impl Fn(SocketAddr) -> Node) {
     let _slot = slots::heavy();
     let server = Server::with(|config| config.hls.window_segments = 6);
     let stream = server.create();
-    let _encoder = encoder(&server, &stream);
+    let _encoder = Running::ffmpeg(Clip::Plain, &server.publish_url(&stream));
     let base = format!("/live/{}", stream.uid);
     let mut first = server.viewer(&stream);
     first.segments(3, 60);

@@ -3,10 +3,7 @@
 //! that never go back, one segment a number, and no name used twice. It does not know what the server
 //! keeps where.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -31,14 +28,6 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0 % end
     }
-}
-
-fn encoder(server: &Process, stream: &Key) -> Running {
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-nostdin", "-v", "warning", "-re", "-stream_loop", "-1"]);
-    ffmpeg.arg("-i").arg(Clip::Tiny.path());
-    ffmpeg.args(["-c", "copy", "-f", "flv", &server.publish_url(stream)]);
-    Running::start(&mut ffmpeg)
 }
 
 /// Looks at the playlist for so long.
@@ -71,7 +60,7 @@ impl Stage {
     /// Brings the stream to a moment in which the server dies.
     #[track_caller]
     fn live_on(&mut self, server: &Process, moment: u32) -> Running {
-        let encoder = encoder(server, &self.stream);
+        let encoder = Running::ffmpeg(Clip::Tiny, &server.publish_url(&self.stream));
         if self.paused {
             self.viewer.grows(30);
             self.act(server, "resume");
@@ -127,7 +116,7 @@ fn killed_at_any_moment_it_goes_on_where_it_was() {
         random: Random(seed),
         paused: false,
     };
-    let mut first = encoder(&server, &stage.stream);
+    let mut first = Running::ffmpeg(Clip::Tiny, &server.publish_url(&stage.stream));
     stage.viewer.segments(2, 60);
     first.kill();
     let mut dir = None;

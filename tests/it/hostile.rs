@@ -4,7 +4,6 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    process::Command,
     time::Duration,
 };
 
@@ -16,16 +15,6 @@ use segmenter::{Tag, TagKind};
 use crate::support::{
     Clip, Encoder, Key, Poller, Running, Server, clip, count, encoder::Status, slots, until,
 };
-
-/// FFmpeg publishing a loop in real time.
-fn ffmpeg(server: &Server, stream: &Key) -> Running {
-    Running::start(
-        Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"])
-            .arg(Clip::Tiny.path())
-            .args(["-c", "copy", "-f", "flv", &server.publish_url(stream)]),
-    )
-}
 
 /// A server with one honest stream on it.
 struct Bystander {
@@ -45,7 +34,7 @@ impl Bystander {
             edit(config);
         });
         let stream = server.create();
-        let encoder = ffmpeg(&server, &stream);
+        let encoder = Running::ffmpeg(Clip::Tiny, &server.publish_url(&stream));
         let viewer = server.viewer(&stream);
         let mut bystander = Self {
             server,
@@ -195,10 +184,10 @@ fn a_killed_publisher_can_come_back() {
     let mut b = Bystander::new();
     let stream = b.server.create();
     let mut viewer = b.server.viewer(&stream);
-    let mut first = ffmpeg(&b.server, &stream);
+    let mut first = Running::ffmpeg(Clip::Tiny, &b.server.publish_url(&stream));
     viewer.segments(2, 60);
     first.kill();
-    let _second = ffmpeg(&b.server, &stream);
+    let _second = Running::ffmpeg(Clip::Tiny, &b.server.publish_url(&stream));
     until("a segment of the second session", 60, || {
         viewer.poll();
         (viewer.discontinuities() == 1).then_some(())

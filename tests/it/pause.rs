@@ -38,12 +38,7 @@ impl Stage {
 
     /// FFmpeg publishing the clip again and again in real time.
     pub fn encoder(&self, clip: Clip) -> Running {
-        let mut ffmpeg = Command::new("ffmpeg");
-        ffmpeg.args(["-nostdin", "-v", "warning", "-re", "-stream_loop", "-1"]);
-        ffmpeg.arg("-i").arg(clip.path());
-        ffmpeg.args(["-c", "copy", "-f", "flv"]);
-        ffmpeg.arg(self.server.publish_url(&self.stream));
-        Running::start(&mut ffmpeg)
+        Running::ffmpeg(clip, &self.server.publish_url(&self.stream))
     }
 
     pub fn pause(&self) {

@@ -21,20 +21,7 @@ fn seconds() -> u32 {
 fn live() -> (Server, Key, Running) {
     let server = Server::with(|config| config.hls.window_segments = 6);
     let stream = server.create();
-    let encoder = Running::start(
-        Command::new("ffmpeg")
-            .args([
-                "-nostdin",
-                "-v",
-                "warning",
-                "-re",
-                "-stream_loop",
-                "-1",
-                "-i",
-            ])
-            .arg(Clip::Plain.path())
-            .args(["-c", "copy", "-f", "flv", &server.publish_url(&stream)]),
-    );
+    let encoder = Running::ffmpeg(Clip::Plain, &server.publish_url(&stream));
     server.viewer(&stream).segments(3, 60);
     (server, stream, encoder)
 }

@@ -33,20 +33,7 @@ fn fails_naming(command: &mut Command, key: &str) {
 
 /// FFmpeg publishing a loop in real time.
 fn ffmpeg(site: &Site, stream: &Key) -> Running {
-    Running::start(
-        Command::new("ffmpeg")
-            .args([
-                "-nostdin",
-                "-v",
-                "warning",
-                "-re",
-                "-stream_loop",
-                "-1",
-                "-i",
-            ])
-            .arg(Clip::Tiny.path())
-            .args(["-c", "copy", "-f", "flv", &site.publish_url(stream)]),
-    )
+    Running::ffmpeg(Clip::Tiny, &site.publish_url(stream))
 }
 
 #[test]

@@ -33,12 +33,7 @@ fn ffmpeg_publishes() {
     let _slot = slots::heavy();
     let server = Server::start();
     let stream = server.create();
-    let mut ffmpeg = Running::start(
-        Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "info", "-re", "-stream_loop", "-1", "-i"])
-            .arg(Clip::Plain.path())
-            .args(["-c", "copy", "-f", "flv", &server.publish_url(&stream)]),
-    );
+    let mut ffmpeg = Running::ffmpeg(Clip::Plain, &server.publish_url(&stream));
     let mut viewer = arrives(&server, &stream, &mut ffmpeg);
     let video = oracle::Media::new(&viewer.concatenated());
     let size = oracle::probe(video.path(), "width,height");

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
-    process::Command,
     time::Duration,
 };
 
@@ -47,19 +46,7 @@ fn uid(stream: &Key) -> StreamUid {
 
 /// FFmpeg publishing a loop in real time.
 fn ffmpeg(site: &Site, stream: &Key) -> Running {
-    let mut command = Command::new("ffmpeg");
-    command.args([
-        "-nostdin",
-        "-v",
-        "warning",
-        "-re",
-        "-stream_loop",
-        "-1",
-        "-i",
-    ]);
-    command.arg(Clip::Tiny.path());
-    command.args(["-c", "copy", "-f", "flv", &site.publish_url(stream)]);
-    Running::start(&mut command)
+    Running::ffmpeg(Clip::Tiny, &site.publish_url(stream))
 }
 
 /// Publishes the clip `times` times over and says goodbye.

@@ -118,14 +118,7 @@ fn encoders_and_players_come_by_tls_and_are_told_so() {
     };
     let rtmps = format!("rtmps://{}/live", server.rtmps.unwrap());
     assert_eq!(text("rtmp_url"), rtmps);
-    let clip = Clip::Plain.path();
-    let _ffmpeg = Running::start(
-        Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "info", "-re", "-stream_loop", "-1", "-i"])
-            .arg(&clip)
-            .args(["-c", "copy", "-f", "flv"])
-            .arg(format!("{rtmps}/{}", stream.key)),
-    );
+    let _ffmpeg = Running::ffmpeg(Clip::Plain, &format!("{rtmps}/{}", stream.key));
     server.wait_status(&stream, "live", 30);
     let shown = until("something to play", 30, || {
         let shown = curl(&authority, &[&format!("{site}/streams/{}/", stream.uid)]);

@@ -109,20 +109,7 @@ fn two_chromium_windows_hear_each_other() {
             key: text("key")?,
         })
     });
-    let _encoder = Running::start(
-        Command::new("ffmpeg")
-            .args([
-                "-nostdin",
-                "-v",
-                "warning",
-                "-re",
-                "-stream_loop",
-                "-1",
-                "-i",
-            ])
-            .arg(Clip::Plain.path())
-            .args(["-c", "copy", "-f", "flv", &server.publish_url(&stream)]),
-    );
+    let _encoder = Running::ffmpeg(Clip::Plain, &server.publish_url(&stream));
     browser.succeeds(150);
     let log = browser.log();
     let report = log.lines().filter_map(json).next_back().unwrap();

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::wait::until;
+use super::{Clip, wait::until};
 
 /// The user `nobody`: VLC and OBS refuse to run as root.
 const NOBODY: u32 = 65534;
@@ -34,6 +34,17 @@ impl Running {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error} (run tests/run)"));
         Self { child, name, log }
+    }
+
+    /// FFmpeg publishing `clip` again and again in real time.
+    pub fn ffmpeg(clip: Clip, url: &str) -> Self {
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-nostdin", "-v", "info", "-nostats"]);
+        ffmpeg.args(["-re", "-stream_loop", "-1", "-i"]);
+        ffmpeg
+            .arg(clip.path())
+            .args(["-c", "copy", "-f", "flv", url]);
+        Self::start(&mut ffmpeg)
     }
 
     /// Everything it has written so far.
