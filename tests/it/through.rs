@@ -82,11 +82,14 @@ fn every_other_player_goes_on_through_a_pause() {
             .arg(&file)
             .args([&url, "best"]),
     );
-    let mut vlc = child::unprivileged("cvlc", home.path());
-    vlc.args([
-        "-vv", "--intf", "dummy", "--vout", "dummy", "--aout", "dummy",
-    ]);
-    let mut vlc = Running::start(vlc.args(["--play-and-exit", &url]));
+    let start_vlc = || {
+        let mut vlc = child::unprivileged("cvlc", home.path());
+        vlc.args([
+            "-vv", "--intf", "dummy", "--vout", "dummy", "--aout", "dummy",
+        ]);
+        Running::start(vlc.args(["--play-and-exit", &url]))
+    };
+    let mut vlc = start_vlc();
     let pipeline = format!(
         "souphttpsrc location={url} ! hlsdemux ! tsdemux name=tracks \
          tracks. ! queue ! h264parse ! avdec_h264 ! fakesink sync=false \
@@ -121,17 +124,22 @@ fn every_other_player_goes_on_through_a_pause() {
         .iter()
         .filter(|line| line.contains("a stream discontinuity"));
     assert_eq!((expected.count(), said.len()), (2, 2), "{said:?}");
-    let vlc = complaints(
-        &vlc.log(),
-        &[
-            "ts demux error",
-            "adaptive error",
-            "adaptive demux error",
-            "decoder error",
-            "timestamp conversion failed",
-            "picture is too late",
-        ],
-    );
-    assert_eq!(vlc, [""; 0]);
+    let faults = [
+        "ts demux error",
+        "adaptive error",
+        "adaptive demux error",
+        "decoder error",
+        "timestamp conversion failed",
+    ];
+    assert_eq!(complaints(&vlc.log(), &faults), [""; 0]);
+    // Pictures come late by the stream's fault or for want of a processor. The stream's fault is there
+    // again when the ended stream is played once more.
+    let late = ["picture is too late"];
+    if !complaints(&vlc.log(), &late).is_empty() {
+        let mut again = start_vlc();
+        again.succeeds(90);
+        assert_eq!(complaints(&again.log(), &late), [""; 0]);
+        assert_eq!(complaints(&again.log(), &faults), [""; 0]);
+    }
     assert_eq!(complaints(&gstreamer.log(), &["WARNING", "ERROR"]), [""; 0]);
 }
