@@ -153,6 +153,9 @@ impl Chat {
             Command::Say { message, reply_to } => {
                 self.may_write(now, live, user.id)?;
                 let text = self.text(&message)?;
+                if let Some(id) = &reply_to {
+                    self.find(id)?;
+                }
                 self.may_say(now, subscribed, member, user)?;
                 self.say(now, member, user, text, reply_to)
             }
@@ -280,9 +283,6 @@ impl Chat {
         text: String,
         reply_to: Option<String>,
     ) -> Done {
-        if let Some(id) = &reply_to {
-            self.find(id)?;
-        }
         self.seq += 1;
         let row = ChatRow {
             seq: self.seq,

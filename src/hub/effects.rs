@@ -1,7 +1,7 @@
 //! What a state machine wants done: frames to members, each encoded once, and rows to the database.
 //! It does not know how either is carried out.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use super::{
     member::MemberId,
@@ -26,6 +26,8 @@ pub enum To {
     Owner,
     /// Every socket of this username.
     User(Arc<str>),
+    /// Everyone but these sockets.
+    AllBut(Arc<HashSet<MemberId>>),
 }
 
 /// A durable write, made behind the broadcast.

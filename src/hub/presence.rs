@@ -2,7 +2,7 @@
 //! neither a leave nor a join. Counts are derived from who is there. It does not know what they do.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -66,6 +66,14 @@ struct Gone {
     until: Duration,
 }
 
+/// Someone who was told of the count on joining, and not yet with all others.
+#[derive(Clone, Copy, Debug)]
+struct Fresh {
+    id: MemberId,
+    told: Count,
+    at: Duration,
+}
+
 /// The people of one room.
 #[derive(Debug)]
 pub struct Presence {
@@ -73,8 +81,11 @@ pub struct Presence {
     here: HashMap<MemberId, Came>,
     gone: Vec<Gone>,
     peak: usize,
+    /// What all but the fresh ones were told, and when.
     told: Count,
     told_at: Option<Duration>,
+    /// The latest last.
+    fresh: VecDeque<Fresh>,
 }
 
 impl Presence {
@@ -87,6 +98,7 @@ impl Presence {
             peak,
             told: Count::default(),
             told_at: None,
+            fresh: VecDeque::new(),
         }
     }
 
@@ -120,7 +132,9 @@ impl Presence {
         let Some(came) = self.here.remove(&id) else {
             return;
         };
-        if self.gone.len() < GONE_MAX && came.hidden_until <= now.mono {
+        // Who is still here in another tab did not leave.
+        let stays = came.user.is_some() && self.here.values().any(|other| other.user == came.user);
+        if self.gone.len() < GONE_MAX && came.hidden_until <= now.mono && !stays {
             self.gone.push(Gone {
                 address: came.address,
                 user: came.user,
@@ -155,9 +169,19 @@ impl Presence {
         }
     }
 
-    /// For one who has just come.
+    /// What one who has just come is told.
     pub fn frame(&self, now: Now) -> Frame {
         encode("users", &self.count(now))
+    }
+
+    /// A socket that has just come was told: the same for it as for all, not twice, and not twice in
+    /// a second.
+    pub fn greeted(&mut self, now: Now, id: MemberId) {
+        self.fresh.push_back(Fresh {
+            id,
+            told: self.count(now),
+            at: now.mono,
+        });
     }
 
     /// Tells everyone when the count changed, at most once a second.
@@ -166,7 +190,11 @@ impl Presence {
         let mut effects = Effects::none();
         let early = self.told_at.is_some_and(|at| now.mono < at + TOLD_EVERY);
         let count = self.count(now);
-        if early || count == self.told {
+        if count == self.told {
+            self.tell_fresh(now, &mut effects);
+            return effects;
+        }
+        if early {
             return effects;
         }
         if count.peak > self.told.peak {
@@ -175,8 +203,25 @@ impl Presence {
         }
         self.told = count;
         self.told_at = Some(now.mono);
-        effects.send(To::Everyone, encode("users", &count));
+        self.fresh
+            .retain(|one| one.told == count || now.mono < one.at + TOLD_EVERY);
+        let all = if self.fresh.is_empty() {
+            To::Everyone
+        } else {
+            To::AllBut(Arc::new(self.fresh.iter().map(|one| one.id).collect()))
+        };
+        effects.send(all, encode("users", &count));
         effects
+    }
+
+    /// Those who came a second ago or more now know what all others know.
+    fn tell_fresh(&mut self, now: Now, effects: &mut Effects) {
+        let due = |one: &mut Fresh| now.mono >= one.at + TOLD_EVERY;
+        while let Some(one) = self.fresh.pop_front_if(due) {
+            if one.told != self.told {
+                effects.send(To::Member(one.id), encode("users", &self.told));
+            }
+        }
     }
 
     /// Nobody is here, and nobody may be on the way back.
@@ -265,6 +310,48 @@ mod tests {
         presence.joined(at(400), MemberId(3), address(1), Some(&user(7)));
         assert_eq!(presence.count(at(400)), before);
         assert_eq!(presence.count(at(9000)), before, "nobody counts twice");
+    }
+
+    #[test]
+    fn who_closes_one_of_two_tabs_hides_nobody() {
+        let mut presence = Presence::new(GRACE, 0);
+        for id in 0..2 {
+            presence.joined(at(0), MemberId(id), address(1), Some(&user(7)));
+        }
+        presence.left(at(100), MemberId(1));
+        presence.joined(at(200), MemberId(2), address(1), None);
+        assert_eq!(numbers(&presence, 200), (1, 1, 2));
+        presence.left(at(300), MemberId(0));
+        presence.left(at(300), MemberId(2));
+        assert_eq!(numbers(&presence, 3300), (0, 0, 2));
+    }
+
+    #[test]
+    fn who_was_told_on_joining_is_not_told_the_same_or_within_a_second() {
+        let mut presence = Presence::new(GRACE, 0);
+        let join = |presence: &mut Presence, ms, id| {
+            presence.joined(at(ms), MemberId(id), address(1), None);
+            presence.greeted(at(ms), MemberId(id));
+        };
+        let to = |presence: &mut Presence, ms| {
+            let events = presence.tick(at(ms)).events;
+            events.into_iter().map(|(to, _)| to).collect::<Vec<_>>()
+        };
+        let but = |ids: &[u64]| {
+            let ids = ids.iter().map(|id| MemberId(*id)).collect();
+            vec![To::AllBut(Arc::new(ids))]
+        };
+        join(&mut presence, 0, 1);
+        assert_eq!(to(&mut presence, 250), but(&[1]));
+        join(&mut presence, 500, 2);
+        join(&mut presence, 600, 3);
+        assert_eq!(to(&mut presence, 750), [], "everyone was told just now");
+        // The first one knows 1, the second 2, and only the third how many there are.
+        assert_eq!(to(&mut presence, 1250), but(&[2, 3]));
+        assert_eq!(to(&mut presence, 1500), [To::Member(MemberId(2))]);
+        assert_eq!(to(&mut presence, 5000), []);
+        presence.left(at(5000), MemberId(1));
+        assert_eq!(to(&mut presence, 8000), [To::Everyone]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     config::Config,
     db::{KeptQuestions, RoomRow},
+    person::Username,
     time::parse_rfc3339,
 };
 
@@ -134,6 +135,7 @@ impl Room {
         for frame in self.greeting(now, &member, &site, known) {
             effects.send(To::Member(id), frame);
         }
+        self.presence.greeted(now, id);
         effects.append(self.voice.arrived(now, &member));
         let login = login.map(|login| (login.generation, login.expires));
         let place = Place {
@@ -217,7 +219,12 @@ impl Room {
                 let users = || self.places.values().filter_map(|p| p.member.user.as_ref());
                 let stage = voice::Room {
                     is_live: self.status.is_live(),
-                    find: &|name| users().find(|user| *user.name == *name).cloned(),
+                    find: &|name| {
+                        let key = Username::key_of(name);
+                        users()
+                            .find(|user| Username::key_of(&user.name) == key)
+                            .cloned()
+                    },
                 };
                 self.voice.apply(now, &stage, member, command)
             }
@@ -298,6 +305,7 @@ impl Room {
             To::Viewers => those(&|member| !member.role.is_staff()),
             To::Moderators => those(&|member| member.role == Role::Moderator),
             To::Owner => those(&|member| member.role == Role::Owner),
+            To::AllBut(ids) => those(&|member| !ids.contains(&member.id)),
             To::User(name) => {
                 those(&|member| member.user.as_ref().is_some_and(|user| user.name == *name))
             }
@@ -344,16 +352,20 @@ impl Room {
         Member { id, user, role }
     }
 
-    /// Begins with `auth`.
+    /// Begins with `auth`; what the contract does not name comes last.
     fn greeting(&self, now: Now, member: &Member, site: &str, known: Option<&Known>) -> Vec<Frame> {
         let mut frames = vec![
             auth_frame(member, None),
             self.status.frame(site),
             self.presence.frame(now),
         ];
-        frames.extend(self.chat.greet(known));
-        frames.extend(self.questions.greet(member));
+        let mut chat = self.chat.greet(known);
+        let mut questions = self.questions.greet(member);
+        let rest = [chat.split_off(1), questions.split_off(1)].concat();
+        frames.extend(chat);
+        frames.extend(questions);
         frames.extend(self.voice.greet(member));
+        frames.extend(rest);
         frames
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::hub::member::User;
+use crate::hub::{command::Inbound, member::User, wire::Envelope};
 use crate::name::StreamUid;
 
 fn at(ms: u64) -> Now {
@@ -188,4 +188,34 @@ fn a_full_room_takes_nobody() {
     room.leave(at(0), MemberId(1));
     room.tick(at(9000));
     assert!(room.is_empty());
+}
+
+#[test]
+fn a_newcomer_is_first_told_what_the_contract_names() {
+    let mut room = room(|_| {});
+    join(&mut room, 1, Some(login(1, 9000)));
+    for action in [
+        json!({ "action": "slow", "seconds": 5 }),
+        json!({ "action": "subscribers_only", "enabled": true }),
+    ] {
+        let frame = json!({ "type": "chat_moderate", "data": action }).to_string();
+        let frame = Envelope::parse(&frame).unwrap();
+        let Ok(Inbound::Room(command)) = Inbound::parse(&frame) else {
+            panic!("no command: {frame:?}");
+        };
+        room.apply(at(0), MemberId(1), false, command).unwrap();
+    }
+    let told = join(&mut room, 2, Some(login(2, 9000)));
+    let kinds: Vec<_> = told.iter().map(|frame| &frame["type"]).collect();
+    let named = [
+        "auth",
+        "status",
+        "users",
+        "chat_history",
+        "questions",
+        "voice_state",
+        "voice_queue",
+    ];
+    assert_eq!(kinds[..7], named);
+    assert_eq!(kinds[7..], ["chat_settings", "my_votes"]);
 }

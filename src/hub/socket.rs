@@ -158,10 +158,10 @@ impl<'a> Session<'a> {
     async fn text(&mut self, text: &str) -> Result<(), (Close, String)> {
         let frame = match Envelope::parse(text) {
             Ok(frame) => frame,
-            Err(refusal) => {
+            Err((refusal, reference)) => {
                 // Counts too: a flood of garbage is a flood.
                 let paced = self.frames.take(self.inner.clock.now().mono);
-                self.refuse(&paced.map_or_else(too_fast, |()| refusal), None);
+                self.refuse(&paced.map_or_else(too_fast, |()| refusal), reference);
                 return Ok(());
             }
         };

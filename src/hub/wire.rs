@@ -82,8 +82,8 @@ pub struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct RawEnvelope<'a> {
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "ref")]
@@ -121,15 +121,19 @@ impl<'a> Envelope<'a> {
     /// Reads a text frame.
     ///
     /// # Errors
-    /// `bad_message`: no JSON object with a `type`.
-    pub fn parse(text: &'a str) -> Result<Self, Refusal> {
-        let raw: RawEnvelope<'a> = serde_json::from_str(text)
-            .map_err(|_| bad("A frame is one JSON object {\"type\": ..., \"data\": {...}}."))?;
+    /// `bad_message`: no JSON object with a `type`. With the `ref`, where there is one to echo.
+    pub fn parse(text: &'a str) -> Result<Self, (Refusal, Option<&'a RawValue>)> {
+        let shapeless = || bad("A frame is one JSON object {\"type\": ..., \"data\": {...}}.");
+        let raw: RawEnvelope<'a> = serde_json::from_str(text).map_err(|_| (shapeless(), None))?;
         if raw.reference.is_some_and(|r| r.get().len() > REF_BYTES_MAX) {
-            return Err(bad("The ref is too long."));
+            return Err((bad("The ref is too long."), None));
         }
+        let kind = raw.kind.map(|kind| serde_json::from_str(kind.get()));
+        let Some(Ok(kind)) = kind else {
+            return Err((shapeless(), raw.reference));
+        };
         Ok(Self {
-            kind: raw.kind,
+            kind,
             data: raw.data,
             reference: raw.reference,
         })
@@ -204,4 +208,26 @@ pub fn outgoing(kind: &str, data: &impl Serialize, reference: Option<&RawValue>)
     serde_json::to_string(&frame)
         .expect("frames are structs and lists of plain values")
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_without_a_good_type_is_refused_by_its_ref() {
+        for (frame, reference) in [
+            (r#"{"type":5,"ref":"r"}"#, Some("\"r\"")),
+            (r#"{"ref":7,"data":{}}"#, Some("7")),
+            (r#"{"type":null}"#, None),
+            ("[1]", None),
+            ("nonsense", None),
+        ] {
+            let (refusal, told) = Envelope::parse(frame).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::BadMessage);
+            assert_eq!(told.map(RawValue::get), reference, "{frame}");
+        }
+        let long = format!(r#"{{"type":"chat","ref":"{}"}}"#, "x".repeat(REF_BYTES_MAX));
+        assert!(Envelope::parse(&long).unwrap_err().1.is_none());
+    }
 }

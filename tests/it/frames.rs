@@ -123,6 +123,11 @@ fn chat(live: &Live) {
 
     assert!(bob.send_raw(r#"{"type":"chat","data":7,"ref":"r"}"#.into()));
     assert_eq!(bob.next("error")["error_code"], "bad_message");
+    bob.refused(
+        "chat",
+        json!({ "message": "hi", "reply_to": "nobody-1" }),
+        "not_found",
+    );
     let pending = stream(&live.server, &live.tokens[1]);
     let token = &live.tokens[1];
     let mut early = Socket::join(&live.server, &pending.uid, token, "", &live.tap);
@@ -215,7 +220,7 @@ fn voice(live: &Live) {
     ana.does("voice_deny", json!({ "call": call }));
     cleo.until("voice_ended", |ended| ended["reason"] == "denied");
 
-    let call = ana.does("voice_invite", json!({ "user": "bob" }))["id"].clone();
+    let call = ana.does("voice_invite", json!({ "user": "Bob" }))["id"].clone();
     bob.until("voice_invited", |invited| invited["call"] == call);
     bob.does("voice_accept", json!({ "call": call }));
     let started = bob.until("voice_started", |started| started["call"] == call);

@@ -81,6 +81,7 @@ fn reaches(to: &To, member: &Member) -> bool {
         To::Viewers => !member.role.is_staff(),
         To::Moderators => member.role == Role::Moderator,
         To::Owner => member.role == Role::Owner,
+        To::AllBut(ids) => !ids.contains(&member.id),
         To::User(name) => member.user.as_ref().is_some_and(|user| user.name == *name),
     }
 }

@@ -176,11 +176,19 @@ impl Socket {
         answer
     }
 
-    /// Says something; its sequence number.
+    /// Says something, as soon as the database keeps up with it; its sequence number.
     #[track_caller]
     pub fn says(&mut self, message: &str) -> u64 {
-        let ack = self.does("chat", json!({ "message": message }));
-        ack["seq"].as_u64().unwrap()
+        loop {
+            let answer = self.ask("chat", json!({ "message": message }));
+            if answer["error_code"] == "queue_full" {
+                let wait = answer["retry_after"].as_f64().unwrap();
+                std::thread::sleep(Duration::from_secs_f64(wait));
+                continue;
+            }
+            assert_eq!(answer["type"], "chat", "{answer}");
+            return answer["seq"].as_u64().unwrap();
+        }
     }
 
     /// Waits for the server's close: code and reason.
