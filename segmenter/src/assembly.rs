@@ -141,6 +141,14 @@ impl Assembly {
         self.shift_90k = self.shift_90k.max(needed);
     }
 
+    /// Whether the track's sequence header is known.
+    pub(crate) fn has(&self, medium: Medium) -> bool {
+        match medium {
+            Medium::Video => self.video.is_some(),
+            Medium::Audio => self.audio.is_some(),
+        }
+    }
+
     pub(crate) fn video_header(&mut self, header: &Bytes) {
         let result = match &mut self.video {
             Some(video) => video.header(header),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::aac::{AacConfig, AacError};
 use crate::assembly::Assembly;
-use crate::avc::ParameterSets;
+use crate::avc::{AvcConfig, ParameterSets};
 use crate::payload::{self, Audio, Unusable, Video};
 use crate::timeline::Medium;
 use crate::writer::annex_b;
@@ -172,6 +172,12 @@ pub enum Refusal {
     /// Not AAC, with the codec's name.
     #[error("audio codec {0} is not supported: send AAC")]
     AudioCodec(String),
+    /// The first H.264 sequence header is none: nothing behind it could be shown.
+    #[error("the H.264 sequence header cannot be read: {0}")]
+    VideoHeader(&'static str),
+    /// The first AAC sequence header is none.
+    #[error("the AAC sequence header cannot be read: {0}")]
+    AudioHeader(&'static str),
     /// The open segment passed `limits.segment_bytes`.
     #[error(
         "a segment grew past limits.segment_bytes ({limit} bytes): send keyframes more often or lower the bitrate"
@@ -304,11 +310,7 @@ impl Segmenter {
                 return Ok(());
             }
         };
-        if let Media::Audio(Audio::Config(header)) = &media
-            && let Err(AacError::Unsupported(name)) = AacConfig::parse(header)
-        {
-            return Err(Refusal::AudioCodec(name));
-        }
+        self.check_header(&media)?;
         let Some(start) = &mut self.start else {
             return self.assemble(tag.timestamp_ms, &media);
         };
@@ -316,6 +318,25 @@ impl Segmenter {
             return self.begin();
         }
         Ok(())
+    }
+
+    /// A header that is broken is refused where it is the track's first, and dropped where there is
+    /// one to go on with.
+    fn check_header(&self, media: &Media) -> Result<(), Refusal> {
+        match media {
+            Media::Video(Video::Config(header)) if !self.assembly.has(Medium::Video) => {
+                let parsed = AvcConfig::parse(header);
+                parsed.map(drop).map_err(Refusal::VideoHeader)
+            }
+            Media::Audio(Audio::Config(header)) => match AacConfig::parse(header) {
+                Err(AacError::Unsupported(name)) => Err(Refusal::AudioCodec(name)),
+                Err(AacError::Malformed(reason)) if !self.assembly.has(Medium::Audio) => {
+                    Err(Refusal::AudioHeader(reason))
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
     /// Ends the wait: the first header of each track counts for everything held, then the media

@@ -117,6 +117,9 @@ fn other_codecs_are_refused_by_name() {
         ("AV1", video(&[0x90, b'a', b'v', b'0', b'1', 0x81, 0, 0])),
         ("MP3", audio(&[0x2f, 0xff, 0xfb, 0x90, 0, 0, 0, 0])),
         ("Speex", audio(&[0xb6, 0, 0, 0, 0, 0, 0, 0])),
+        // By their tags H.264 and AAC, but their headers say nothing.
+        ("H.264", video(&[0x17, 0, 0, 0, 0, 0xde, 0xad])),
+        ("AAC", audio(&[0xaf, 0, 0xff])),
     ] {
         let stream = b.server.create();
         let mut encoder = b.publish(&stream).unwrap();
