@@ -72,10 +72,7 @@ class Chat {
     unban.addEventListener("submit", async (event) => {
       event.preventDefault();
       const user = again.value.trim();
-      if (!user || !(await this.#moderate({ action: "unban", user }))) return;
-      again.value = "";
-      say(this.problem, "unbanned", { user });
-      this.problem.classList.add("good");
+      if (user && (await this.#done("unbanned", { action: "unban", user }))) again.value = "";
     });
     this.tools = element("details", { class: "tools", hidden: true }, element("summary", { t: "moderation" }),
       element("p", { class: "row" }, element("label", { for: "chat-slow", t: "slowMode" }), slow),
@@ -103,6 +100,8 @@ class Chat {
       this.#draw(line);
     });
     socket.on("chat_settings", ({ slow_s: slow, subscribers_only: only }) => {
+      // Who waits because of it need not any more.
+      if (this.#slow_s && !slow) this.#freeAt = 0;
       this.#slow_s = slow ?? 0;
       this.slowSelect.value = String(this.#slow_s);
       this.onlyBox.checked = Boolean(only);
@@ -198,9 +197,10 @@ class Chat {
     if (mine || me.moderates) actions.push(["delete", () => this.#try("chat_delete", { id: message.id })]);
     if (me.moderates) {
       if (!mine && message.role !== "owner") {
-        actions.push(["timeout", () => this.#moderate({ action: "timeout", user: message.user, seconds: TIMEOUT_S })]);
+        const { user } = message;
+        actions.push(["timeout", () => this.#done("silenced", { action: "timeout", user, seconds: TIMEOUT_S })]);
         actions.push(["ban", async () => {
-          if (await confirmed("banSure", "ban", { user: message.user })) this.#moderate({ action: "ban", user: message.user });
+          if (await confirmed("banSure", "ban", { user })) this.#done("banned", { action: "ban", user });
         }]);
       }
     }
@@ -266,6 +266,14 @@ class Chat {
 
   #moderate(data) {
     return this.#try("chat_moderate", data);
+  }
+
+  /** Moderates, and says so: nothing else would show it. */
+  async #done(said, data) {
+    if (!(await this.#moderate(data))) return false;
+    say(this.problem, said, { user: data.user });
+    this.problem.classList.add("good");
+    return true;
   }
 
   async #try(type, data) {

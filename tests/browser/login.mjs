@@ -34,13 +34,35 @@ try {
     for (const fields of [{ username: HOSTILE, email: ADDRESS }, { username: "carla", email: HOSTILE }]) {
       browser.expect(REFUSED);
       await fillAccount(page, { ...fields, password: PASSWORD });
-      await refused(fields.username === HOSTILE ? "username" : "email");
+      await refused(fields.username === HOSTILE ? "User name: " : "E-mail: ");
     }
     await harmless(page);
   });
 
+  await step("what the server refuses is told in Spanish too, and follows a switch of the language", async () => {
+    const spanish = await browser.window("spanish", base, { locale: "es-ES" });
+    await spanish.goto(`${base}/studio`);
+    await spanish.click("main button:has-text('Crear una cuenta')");
+    const told = (words) => spanish.waitForFunction((wanted) => document.querySelector("#account-problem")?.textContent === wanted, words, WAIT).catch(async (error) => {
+      throw new Error(`${await spanish.textContent("#account-problem")} instead of ${words}`, { cause: error });
+    });
+    browser.expect(REFUSED);
+    await fillAccount(spanish, { username: "x", email: HOSTILE, password: "corta" });
+    await told("Usuario: De 3 a 30 letras, cifras, \".\", \"_\" o \"-\", y empieza con letra o cifra.\nCorreo: No es una dirección de correo.\nContraseña: Es demasiado corta: al menos 8 caracteres.");
+    await browser.look(spanish, "account-refused-spanish");
+    await browser.axe(spanish, "account refused");
+    await spanish.evaluate(() => document.querySelector("#language").click());
+    await told("User name: 3 to 30 letters, digits, \".\", \"_\" or \"-\", beginning with a letter or digit.\nE-mail: That is no e-mail address.\nPassword: It is too short: at least 8 characters.");
+    await spanish.evaluate(() => document.querySelector("#language").click());
+    await spanish.click("dialog button:has-text('Entrar')");
+    browser.expect(REFUSED);
+    await fillAccount(spanish, { username: "nadie", password: PASSWORD });
+    await told("El usuario o la contraseña no son correctos.");
+    await spanish.context().close();
+  });
+
   await step("an account is created, and the page asks for the code", async () => {
-    // The page tries to log in first, which an account that waits cannot.
+    // The page tries to log in first, which an account that waits cannot; that makes no second letter.
     browser.expect(REFUSED);
     await fillAccount(page, { username: "carla", email: ADDRESS, password: PASSWORD });
     await page.waitForSelector("#account-code", WAIT);
@@ -55,7 +77,7 @@ try {
     for (const wrong of [HOSTILE, code === "123456" ? "654321" : "123456"]) {
       browser.expect(REFUSED);
       await fillAccount(page, { code: wrong });
-      await refused("code");
+      await refused("Code of 6 digits: ");
       await page.evaluate(() => { document.querySelector("#account-problem").textContent = ""; });
     }
     await fillAccount(page, { code });
