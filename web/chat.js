@@ -10,6 +10,8 @@ import { locale } from "./i18n.js";
 const LINES_MAX = 300;
 const CHARS_MAX = 500;
 const TIMEOUT_S = 600;
+/** So long a history is not read out: what is said from now on is. */
+const QUIET_MS = 1000;
 
 const hour = (time) => new Date(time).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" });
 
@@ -19,6 +21,7 @@ class Chat {
   #slow_s = 0;
   #freeAt = 0;
   #replyTo = null;
+  #atEnd = true;
   /** The own message that is being changed. */
   #editing = null;
 
@@ -26,7 +29,12 @@ class Chat {
     Object.assign(this, { socket, stream, me, news });
     this.pinned = element("div", { class: "pinned", hidden: true });
     this.list = element("ol");
-    this.scroll = element("div", { class: "lines", role: "log", "aria-live": "polite", label: "chatMessages", tabindex: "0" }, this.list);
+    this.scroll = element("div", { class: "lines", role: "log", "aria-live": "off", label: "chatMessages", tabindex: "0" }, this.list);
+    // Whoever reads the newest goes on doing so when something above or below takes its place.
+    this.scroll.addEventListener("scroll", () => { this.#atEnd = this.#nearEnd(); });
+    new ResizeObserver(() => {
+      if (this.#atEnd) this.scroll.scrollTop = this.scroll.scrollHeight;
+    }).observe(this.scroll);
     this.empty = element("p", { class: "soft empty", t: "chatEmpty" });
     this.#buildForm();
     place.append(this.pinned, this.empty, this.scroll, this.settings = element("p", { class: "soft settings" }), this.#tools(), this.form);
@@ -119,6 +127,8 @@ class Chat {
   }
 
   #history({ messages = [], epoch, seq }) {
+    this.scroll.setAttribute("aria-live", "off");
+    setTimeout(() => this.scroll.setAttribute("aria-live", "polite"), QUIET_MS);
     // After a resume with the same epoch these are only what was missed.
     if (epoch !== this.#epoch) {
       for (const [id, line] of this.#lines) {
@@ -150,8 +160,12 @@ class Chat {
     this.#insert(message.id, { message, pending: false });
   }
 
+  #nearEnd() {
+    return this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 60;
+  }
+
   #insert(id, line) {
-    const stick = this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 60;
+    const stick = this.#atEnd || this.#nearEnd();
     line.node = element("li");
     line.node.dataset.id = id;
     this.#lines.set(id, line);

@@ -10,8 +10,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const SAMPLES = 150;
 /** A graph is as wide as this many at first, and then as what it has. */
 const SAMPLES_WIDE = 30;
-/** Each graph: field, digits. */
-const GRAPHS = [["bitrate_kbps", 0], ["fps", 1], ["keyframe_s", 1], ["dropped", 0]];
+/** Each graph: field, digits, what is said where there is no number. */
+const GRAPHS = [["bitrate_kbps", 0, "unstated"], ["fps", 1, "unstated"], ["keyframe_s", 1, "none"], ["dropped", 0, "unstated"]];
 const HEIGHT = 30;
 
 /** A line over time, in a box of 100 by [`HEIGHT`]. */
@@ -24,9 +24,8 @@ function path(values) {
 class Graph {
   #values = [];
 
-  constructor(name, digits) {
-    this.name = name;
-    this.digits = digits;
+  constructor(name, digits, without) {
+    Object.assign(this, { name, digits, without });
     this.value = element("strong");
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 0 100 ${HEIGHT}`);
@@ -46,7 +45,7 @@ class Graph {
 
   add(value) {
     if (!Number.isFinite(value)) {
-      say(this.value, "health.unstated");
+      say(this.value, `health.${this.without}`);
       return;
     }
     this.#values = [...this.#values, value].slice(-SAMPLES);
@@ -71,7 +70,7 @@ export function healthPanel(socket, stream) {
   const light = element("p", { class: "light", role: "status" });
   const tracks = element("p", { class: "soft" });
   const issues = element("ul", { class: "issues" });
-  const graphs = GRAPHS.map(([name, digits]) => new Graph(name, digits));
+  const graphs = GRAPHS.map((one) => new Graph(...one));
   const panel = element("section", { class: "card health", id: "health", tabindex: "-1", hidden: true }, element("h2", { t: "health" }), light, tracks, issues,
     element("div", { class: "graphs" }, ...graphs.map(({ node }) => node)),
     element("p", { class: "soft note", t: "health.droppedAre" }));

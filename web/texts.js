@@ -263,6 +263,7 @@ export const TEXTS = {
   "health.keyframe_s": ["Seconds between key frames", "Segundos entre fotogramas clave"],
   "health.dropped": ["Dropped frames", "Fotogramas perdidos"],
   "health.droppedAre": ["Dropped frames: those that the stream's own frame rate promised since the encoder connected, and that did not come.", "Fotogramas perdidos: los que la propia tasa de la transmisión prometía desde que el codificador se conectó y que no llegaron."],
+  "health.none": ["none", "ninguno"],
   "health.unstated": ["not known", "no se sabe"],
   "light.reconnecting": ["Nothing comes from the encoder", "No llega nada del codificador"],
   "light.reconnectingMore": ["Viewers see a still picture until it is back. Check the encoder and its connection.", "El público ve una imagen fija hasta que vuelva. Revisa el codificador y su conexión."],

@@ -234,6 +234,14 @@ try {
     await viewer.press("#chat-input", "Enter");
     await sees(streamer, "from outside");
     await streamer.uncheck("#chat-subscribers");
+    // Who reads the newest goes on doing so in a smaller window.
+    const size = viewer.viewportSize();
+    await viewer.setViewportSize({ ...size, height: 450 });
+    await viewer.waitForFunction(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.querySelector(".chat .lines");
+      return scrollHeight > clientHeight && scrollHeight - scrollTop - clientHeight < 2;
+    }, null, WAIT);
+    await viewer.setViewportSize(size);
     // Who said it may take it back.
     await menu(viewer, "from outside", "Delete");
     await streamer.waitForFunction(() => ![...document.querySelectorAll(".chat .text")].some((one) => one.textContent === "from outside"), null, WAIT);
@@ -430,6 +438,25 @@ try {
     await viewer.emulateMedia({ reducedMotion: "no-preference" });
   });
 
+  await step("the desk on a phone: what happens now first, and a way to each part", async () => {
+    const size = streamer.viewportSize();
+    await streamer.setViewportSize({ width: 390, height: 844 });
+    const tops = await streamer.evaluate(() => [".jumps", ".desk .player", "#room", "#health", ".edit"].map((one) => document.querySelector(one).getBoundingClientRect().top));
+    if (tops.some((top, n) => n && top <= tops[n - 1])) throw new Error(`the order is ${tops}`);
+    for (const [name, part] of [["Health", "#health"], ["Chat", "#room"], ["Encoder", ".connect[open]"]]) {
+      await streamer.click(`.jumps button:has-text("${name}")`);
+      await streamer.waitForFunction((one) => {
+        const found = document.querySelector(one);
+        const top = found?.getBoundingClientRect().top;
+        const under = document.querySelector(".jumps").getBoundingClientRect().bottom;
+        return found === document.activeElement && top >= under - 1 && top < innerHeight / 2;
+      }, part, WAIT);
+    }
+    await streamer.click(".connect summary");
+    await streamer.setViewportSize(size);
+    if (await streamer.isVisible(".jumps")) throw new Error("there is no need for the bar on a desktop");
+  });
+
   await step("pause and resume while it plays", async () => {
     await streamer.click("button:has-text('Pause'):not(.tool)");
     await state(viewer, "paused");
@@ -544,6 +571,8 @@ try {
     await streamer.click("li:has-text('window.ran') button:has-text('Delete')");
     await streamer.click("dialog button:has-text('Delete')");
     await streamer.waitForSelector("li:has-text('window.ran') button", { ...WAIT, state: "detached" });
+    const { status } = await fetch(file);
+    if (status !== 404) throw new Error(`the deleted recording answers ${status}`);
   });
 
   await harmless(viewer);

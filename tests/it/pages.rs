@@ -3,7 +3,7 @@
 //! page weighs. It does not know how pages are made.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs,
     io::{BufRead, BufReader, Write as _},
     path::Path,
@@ -35,8 +35,15 @@ fn named(text: &str) -> Vec<String> {
     absolute.chain(relative).map(name).collect()
 }
 
+/// Modules that a page's own text has a browser fetch at once, before any of them is read.
+fn loaded(html: &str) -> BTreeSet<String> {
+    let all = html.split("\"/web/").skip(1);
+    let names = all.map(|rest| format!("/web/{}", rest.split('"').next().unwrap()));
+    names.filter(|name| name.ends_with("js")).collect()
+}
+
 #[test]
-fn every_page_weighs_less_than_300_kb() {
+fn every_page_weighs_less_than_300_kb_and_asks_for_all_of_it_at_once() {
     let server = Server::start();
     let stream = server.create();
     let uid = &stream.uid;
@@ -59,6 +66,17 @@ fn every_page_weighs_less_than_300_kb() {
             }
             seen.push(path);
         }
+        let html = server.get(&page).text();
+        let modules: BTreeSet<_> = seen
+            .iter()
+            .filter(|path| path.ends_with("js") && !path.ends_with("worker.js"))
+            .cloned()
+            .collect();
+        assert_eq!(
+            loaded(&html),
+            modules,
+            "{page}: what is asked for at once, and what is needed"
+        );
         println!("{page}: {weight} bytes in {} files", seen.len());
         assert!(weight < PAGE_WEIGHT_MAX, "{page}: {weight} bytes");
     }
