@@ -272,7 +272,7 @@ class Chat {
     this.pinned.hidden = !message;
     if (!message) return;
     const unpin = element("button", { type: "button", class: "plain small", t: "unpin", on: { click: () => this.#moderate({ action: "unpin" }) } });
-    unpin.hidden = !this.me.moderates;
+    unpin.hidden = this.tools.hidden;
     this.unpin = unpin;
     this.pinned.replaceChildren(element("p", { class: "soft", t: "pinned" }),
       element("p", {}, element("strong", { text: message.user }), ` ${message.message}`), unpin);
@@ -370,7 +370,8 @@ class Chat {
     this.sendButton.hidden = this.input.hidden;
     this.login.hidden = inside || !live;
     this.tools.hidden = !this.me.moderates || !live;
-    if (this.unpin) this.unpin.hidden = !this.me.moderates;
+    if (this.unpin) this.unpin.hidden = this.tools.hidden;
+    this.scroll.classList.toggle("closed", !live);
     this.empty.hidden = this.#lines.size > 0;
     say(this.empty, live ? "chatEmpty" : "chatWhenLive");
     this.#countdown();

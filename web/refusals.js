@@ -4,7 +4,7 @@
 import { element, say, write } from "./dom.js";
 
 /** Words of the server: [pattern, text's key]; what the pattern finds is `n` of the text. */
-const WORDS = [
+export const WORDS = [
   [/^This field (?:is required|may not be (?:null|blank))\.$/, "required"],
   [/no more than (\d+) characters/, "tooLong"],
   [/too short.* at least (\d+) characters/, "tooShort"],

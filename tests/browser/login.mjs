@@ -6,6 +6,7 @@
 // It writes CODE ADDRESS and LINK ADDRESS and waits each time for what the newest letter to that
 // address contains. LIFE_S is how long the server's login tokens live.
 
+import { readdirSync, readFileSync } from "node:fs";
 import { Browser } from "./browser.mjs";
 import { answer, fillAccount, finish, HOSTILE, harmless, loggedIn, PASSWORD, plays, publish, say, sees, state, steps, WAIT } from "./acts.mjs";
 
@@ -22,6 +23,13 @@ let encoder;
 
 const refused = (words) => page.waitForFunction((wanted) => document.querySelector("#account-problem")?.textContent.includes(wanted), words, WAIT);
 const session = () => page.evaluate(() => JSON.parse(localStorage.getItem("cauce.session")));
+
+/** What stands between quotes in Rust files, a 9 for what is put in. */
+const literals = (...places) => places.flatMap((place) => {
+  const url = new URL(place, import.meta.url);
+  const files = place.endsWith(".rs") ? [url] : readdirSync(url).map((name) => new URL(`${url}/${name}`)).filter(({ pathname }) => !/tests?\.rs$/.test(pathname));
+  return files.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/"([^"\\]*)/g)].map(([, text]) => text.replace(/\{[^}]*\}/g, "9")));
+});
 
 try {
   await step("hostile text in every field of an account", async () => {
@@ -58,6 +66,12 @@ try {
     browser.expect(REFUSED);
     await fillAccount(spanish, { username: "nadie", password: PASSWORD });
     await told("El usuario o la contraseña no son correctos.");
+    // No pattern waits for words that the server no longer says.
+    const idle = await spanish.evaluate(async (texts) => {
+      const { WORDS } = await import("/web/refusals.js");
+      return WORDS.filter(([pattern]) => !texts.some((one) => pattern.test(one))).map(String);
+    }, literals("../../src/api", "../../src/person.rs"));
+    if (idle.length > 0) throw new Error(`nobody says ${idle}`);
     await spanish.context().close();
   });
 
