@@ -100,7 +100,7 @@ class Desk {
     const health = healthPanel(this.socket, this.stream);
     place.replaceChildren(
       jumps([["jump.stream", head], ["jump.room", room], ["jump.health", health], ["jump.connect", this.connect]]),
-      element("div", { class: "desk" }, head, room,
+      this.desk = element("div", { class: "desk" }, head, room,
         element("section", { class: "deskmain" }, health, editForm(this.stream), this.#embed())));
     startRoom({ socket: this.socket, stream: this.stream, place: room, studio: true });
   }
@@ -126,6 +126,7 @@ class Desk {
 
   #show(value) {
     const state = stateOf(value);
+    this.desk.dataset.status = value.status ?? "";
     this.status.dataset.state = state;
     say(this.status, `state.${state}`);
     if (value.title) write(this.title, value.title);
