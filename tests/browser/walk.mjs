@@ -388,9 +388,13 @@ try {
     await viewer.waitForSelector(".golive:not(.behind)", WAIT);
     await plays(viewer);
     // The bar reaches over the whole window, from its first second.
-    const oldest = await viewer.getAttribute(".seek", "min");
-    await viewer.fill(".seek", String(Number(oldest) + 2));
-    await viewer.waitForFunction((from) => Math.abs(document.querySelector("video").currentTime - from - 2) < 5, Number(oldest), WAIT);
+    const wanted = await viewer.evaluate(() => {
+      const seek = document.querySelector(".seek");
+      seek.value = Number(seek.min) + 4;
+      for (const event of ["input", "change"]) seek.dispatchEvent(new Event(event));
+      return Number(seek.value);
+    });
+    await viewer.waitForFunction((from) => Math.abs(document.querySelector("video").currentTime - from) < 5, wanted, WAIT);
     await viewer.waitForSelector(".golive.behind", WAIT);
     await plays(viewer);
     await viewer.focus("#video");
