@@ -485,19 +485,23 @@ try {
   });
 
   await step("another encoder comes, which has its faults: in words, with what to do", async () => {
-    // No key frame for 10 s, 5 pictures a second.
-    encoder = await start(["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=5", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-      "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-sc_threshold", "0", "-b:v", "600k", "-c:a", "aac", "-ac", "2", "-t", "600"]);
+    // No key frame for 10 s and more; 10 pictures a second, of which 2 are dropped.
+    encoder = await start(["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=10", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+      "-vf", "select='gt(mod(n,10),1)'", "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+      "-g", "100", "-sc_threshold", "0", "-b:v", "600k", "-c:a", "aac", "-ac", "2", "-t", "600"]);
     await state(viewer, "live");
     await light(streamer, "error", "Something is wrong");
     const issue = (words) => streamer.waitForSelector(`.issues li${words.map((one) => `:has-text("${one}")`).join("")}`, WAIT);
-    await issue(["Only 5 pictures a second arrive.", "Lower the resolution"]);
+    await issue(["pictures a second arrive.", "Lower the resolution"]);
+    await issue(["Pictures are missing", "Lower the bit rate if the upload is too slow"]);
+    await streamer.waitForFunction(() => [...document.querySelectorAll(".graph")].some((one) => /Dropped frames\s+[1-9]/.test(one.textContent)), null, WAIT);
     await issue(["The newest segment has no key frame", "Set the encoder's key frame interval to 2 seconds."]);
     await browser.look(streamer, "studio-issues");
     await browser.axe(streamer, "studio issues");
     await streamer.click("#language");
     await light(streamer, null, "Algo está mal");
-    await issue(["Solo llegan 5 imágenes por segundo.", "Baja la resolución"]);
+    await issue(["imágenes por segundo.", "Baja la resolución"]);
+    await issue(["Faltan imágenes", "Baja la tasa si la subida es lenta"]);
     await issue(["El último segmento no tiene fotograma clave", "Pon el intervalo de fotogramas clave"]);
     await streamer.screenshot({ path: `${screenshots}/studio-issues-spanish.png`, fullPage: true });
     await streamer.click("#language");

@@ -82,6 +82,40 @@ fn every_page_weighs_less_than_300_kb_and_asks_for_all_of_it_at_once() {
     }
 }
 
+#[test]
+fn whatever_the_server_refuses_or_finds_wrong_has_words_in_both_languages() {
+    let server = Server::start();
+    let document: Value = serde_json::from_slice(&server.get("/asyncapi.json").body).unwrap();
+    let texts = server.get("/web/texts.js").text();
+    let refusals = document["components"]["schemas"]["ErrorCode"]["enum"]
+        .as_array()
+        .unwrap();
+    let refusals = refusals
+        .iter()
+        .map(|code| format!("error.{}", code.as_str().unwrap()));
+    // The document leaves the codes of issues open: more may come.
+    let source = include_str!("../../src/app/rooms.rs");
+    let made = source.split("#[cfg(test)]").next().unwrap().split("issue(");
+    let codes: BTreeSet<_> = made
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .collect();
+    assert!(
+        codes.contains("frames_dropped") && codes.len() >= 8,
+        "{codes:?}"
+    );
+    let issues = codes
+        .iter()
+        .flat_map(|code| [format!("issue.{code}"), format!("remedy.{code}")]);
+    for key in refusals.chain(issues) {
+        // Two texts stand behind each key: English and Spanish.
+        let line = texts
+            .lines()
+            .find(|line| line.contains(&format!("\"{key}\": [\"")));
+        assert!(line.is_some_and(|line| line.contains("\", \"")), "{key}");
+    }
+}
+
 /// Runs a script of tests/browser with a folder for its screenshots, and answers each line that
 /// `told` has an answer for.
 #[track_caller]
