@@ -128,7 +128,7 @@ try {
     await plays(viewer);
     await plays(streamer);
     await viewer.waitForFunction(() => /\d/.test(document.querySelector(".time").textContent), null, WAIT);
-    await streamer.waitForSelector(".facts:has-text('2 people now, 2 at most'):has-text('on for')", WAIT);
+    await streamer.waitForSelector(".facts:has-text('People now: 2, at most: 2'):has-text('on for')", WAIT);
     await streamer.waitForFunction(() => document.querySelectorAll(".health .graph path.line[d*=L]").length === 4, null, WAIT);
     await streamer.waitForSelector(".health:has-text('Dropped frames')", WAIT);
     await light(streamer, "good", "Everything is well");
