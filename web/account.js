@@ -2,7 +2,8 @@
 // button for it. It does not know what a login is good for.
 
 import { activate, create, logIn, logOut, onSession, reset } from "./api.js";
-import { $, element, say, write } from "./dom.js";
+import { $, element, write } from "./dom.js";
+import { explain } from "./refusals.js";
 
 /** Each view: its title, its fields, its button, what it does. */
 const VIEWS = {
@@ -27,9 +28,6 @@ const VIEWS = {
   },
 };
 const LINKS = { login: ["create", "reset", "activate"], create: ["login", "activate"], activate: ["login"], reset: ["login"] };
-
-/** What the server says in English to who mistyped. */
-const WRONG = "Unable to login with provided credentials.";
 
 let dialog;
 let known = {};
@@ -77,9 +75,7 @@ function show(view, note) {
       if (next) show(next, { activate: "codeSent", login: "resetSent" }[next]);
       else dialog.close();
     } catch (error) {
-      if (error instanceof TypeError) say(problem, "noServer");
-      else if (error.message === WRONG) say(problem, "wrongLogin");
-      else write(problem, error.message);
+      explain(problem, error);
     } finally {
       button.disabled = false;
     }

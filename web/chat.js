@@ -10,6 +10,8 @@ import { locale } from "./i18n.js";
 const LINES_MAX = 300;
 const CHARS_MAX = 500;
 const TIMEOUT_S = 600;
+/** So long a history is not read out: what is said from now on is. */
+const QUIET_MS = 1000;
 
 const hour = (time) => new Date(time).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" });
 
@@ -19,6 +21,7 @@ class Chat {
   #slow_s = 0;
   #freeAt = 0;
   #replyTo = null;
+  #atEnd = true;
   /** The own message that is being changed. */
   #editing = null;
 
@@ -26,7 +29,12 @@ class Chat {
     Object.assign(this, { socket, stream, me, news });
     this.pinned = element("div", { class: "pinned", hidden: true });
     this.list = element("ol");
-    this.scroll = element("div", { class: "lines", role: "log", "aria-live": "polite", label: "chatMessages", tabindex: "0" }, this.list);
+    this.scroll = element("div", { class: "lines", role: "log", "aria-live": "off", label: "chatMessages", tabindex: "0" }, this.list);
+    // Whoever reads the newest goes on doing so when something above or below takes its place.
+    this.scroll.addEventListener("scroll", () => { this.#atEnd = this.#nearEnd(); });
+    new ResizeObserver(() => {
+      if (this.#atEnd) this.scroll.scrollTop = this.scroll.scrollHeight;
+    }).observe(this.scroll);
     this.empty = element("p", { class: "soft empty", t: "chatEmpty" });
     this.#buildForm();
     place.append(this.pinned, this.empty, this.scroll, this.settings = element("p", { class: "soft settings" }), this.#tools(), this.form);
@@ -72,10 +80,7 @@ class Chat {
     unban.addEventListener("submit", async (event) => {
       event.preventDefault();
       const user = again.value.trim();
-      if (!user || !(await this.#moderate({ action: "unban", user }))) return;
-      again.value = "";
-      say(this.problem, "unbanned", { user });
-      this.problem.classList.add("good");
+      if (user && (await this.#done("unbanned", { action: "unban", user }))) again.value = "";
     });
     this.tools = element("details", { class: "tools", hidden: true }, element("summary", { t: "moderation" }),
       element("p", { class: "row" }, element("label", { for: "chat-slow", t: "slowMode" }), slow),
@@ -103,6 +108,8 @@ class Chat {
       this.#draw(line);
     });
     socket.on("chat_settings", ({ slow_s: slow, subscribers_only: only }) => {
+      // Who waits because of it need not any more.
+      if (this.#slow_s && !slow) this.#freeAt = 0;
       this.#slow_s = slow ?? 0;
       this.slowSelect.value = String(this.#slow_s);
       this.onlyBox.checked = Boolean(only);
@@ -120,6 +127,8 @@ class Chat {
   }
 
   #history({ messages = [], epoch, seq }) {
+    this.scroll.setAttribute("aria-live", "off");
+    setTimeout(() => this.scroll.setAttribute("aria-live", "polite"), QUIET_MS);
     // After a resume with the same epoch these are only what was missed.
     if (epoch !== this.#epoch) {
       for (const [id, line] of this.#lines) {
@@ -151,8 +160,12 @@ class Chat {
     this.#insert(message.id, { message, pending: false });
   }
 
+  #nearEnd() {
+    return this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 60;
+  }
+
   #insert(id, line) {
-    const stick = this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 60;
+    const stick = this.#atEnd || this.#nearEnd();
     line.node = element("li");
     line.node.dataset.id = id;
     this.#lines.set(id, line);
@@ -198,9 +211,10 @@ class Chat {
     if (mine || me.moderates) actions.push(["delete", () => this.#try("chat_delete", { id: message.id })]);
     if (me.moderates) {
       if (!mine && message.role !== "owner") {
-        actions.push(["timeout", () => this.#moderate({ action: "timeout", user: message.user, seconds: TIMEOUT_S })]);
+        const { user } = message;
+        actions.push(["timeout", () => this.#done("silenced", { action: "timeout", user, seconds: TIMEOUT_S })]);
         actions.push(["ban", async () => {
-          if (await confirmed("banSure", "ban", { user: message.user })) this.#moderate({ action: "ban", user: message.user });
+          if (await confirmed("banSure", "ban", { user })) this.#done("banned", { action: "ban", user });
         }]);
       }
     }
@@ -258,7 +272,7 @@ class Chat {
     this.pinned.hidden = !message;
     if (!message) return;
     const unpin = element("button", { type: "button", class: "plain small", t: "unpin", on: { click: () => this.#moderate({ action: "unpin" }) } });
-    unpin.hidden = !this.me.moderates;
+    unpin.hidden = this.tools.hidden;
     this.unpin = unpin;
     this.pinned.replaceChildren(element("p", { class: "soft", t: "pinned" }),
       element("p", {}, element("strong", { text: message.user }), ` ${message.message}`), unpin);
@@ -266,6 +280,14 @@ class Chat {
 
   #moderate(data) {
     return this.#try("chat_moderate", data);
+  }
+
+  /** Moderates, and says so: nothing else would show it. */
+  async #done(said, data) {
+    if (!(await this.#moderate(data))) return false;
+    say(this.problem, said, { user: data.user });
+    this.problem.classList.add("good");
+    return true;
   }
 
   async #try(type, data) {
@@ -348,7 +370,8 @@ class Chat {
     this.sendButton.hidden = this.input.hidden;
     this.login.hidden = inside || !live;
     this.tools.hidden = !this.me.moderates || !live;
-    if (this.unpin) this.unpin.hidden = !this.me.moderates;
+    if (this.unpin) this.unpin.hidden = this.tools.hidden;
+    this.scroll.classList.toggle("closed", !live);
     this.empty.hidden = this.#lines.size > 0;
     say(this.empty, live ? "chatEmpty" : "chatWhenLive");
     this.#countdown();

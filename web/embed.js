@@ -10,9 +10,11 @@ const on = (name) => ["", "1", "true"].includes(asked.get(name) ?? "no");
 const uid = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const socket = new Socket(uid);
 const stream = new Stream(uid, socket);
+// Asked before anything is built: the picture waits for the answer.
+const known = stream.refresh();
 
 startLanguage();
 stream.onChange((value) => { document.title = value.title ? `${value.title} · cauce` : "cauce"; });
 new Stage(stream, document.getElementById("player"), { muted: on("muted"), autoplay: on("autoplay") });
-await stream.refresh();
+await known;
 if (!stream.value?.missing) socket.start();

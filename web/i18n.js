@@ -25,6 +25,9 @@ export function t(key, args = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => args[name] ?? "");
 }
 
+/** Whether there is a text of that key. */
+export const has = (key) => Object.hasOwn(TEXTS, key);
+
 export const locale = () => language;
 
 /** Puts every keyed text below `root` into the language. */

@@ -1,7 +1,8 @@
 // Who moderates the own channel: named and removed by its owner. It does not know what they may do.
 
 import { call } from "./api.js";
-import { element, say, write } from "./dom.js";
+import { element, write } from "./dom.js";
+import { explain } from "./refusals.js";
 
 /** Fills `place` for a channel. */
 export async function moderators(place, channel) {
@@ -16,8 +17,7 @@ export async function moderators(place, channel) {
       await request();
       return true;
     } catch (error) {
-      if (error instanceof TypeError) say(problem, "noServer");
-      else write(problem, error.message);
+      explain(problem, error);
       return false;
     }
   };

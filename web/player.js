@@ -61,11 +61,13 @@ export class Player extends EventTarget {
 
   /** False for a recording or a window that has ended. */
   get isLive() {
-    return this.#source !== null && this.#endsLive;
+    // Without hls.js only the length tells: what goes on has none.
+    const goesOn = this.native ? !Number.isFinite(this.video.duration) : this.#endsLive;
+    return this.#source !== null && goesOn;
   }
 
   get ended() {
-    return !this.#endsLive && this.video.ended;
+    return !this.isLive && this.video.ended;
   }
 
   /** What can be seeked: [from, to], in the video's seconds. */

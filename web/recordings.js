@@ -1,8 +1,9 @@
 // Ended streams that were recorded: play, download, delete. It does not know how they were made.
 
 import { call, streamPath } from "./api.js";
-import { confirmed, element, say, write } from "./dom.js";
+import { confirmed, element } from "./dom.js";
 import { moment } from "./i18n.js";
+import { explain } from "./refusals.js";
 
 const RECORDING = "recording.ts";
 
@@ -32,8 +33,7 @@ export function recordings(place, streams) {
           item.remove();
           place.hidden = list.children.length === 0;
         } catch (error) {
-          if (error instanceof TypeError) say(problem, "noServer");
-          else write(problem, error.message);
+          explain(problem, error);
         }
       } } }));
     list.append(item);

@@ -4,6 +4,7 @@
 import { askLogin } from "./account.js";
 import { call, onSession, session, streamPath } from "./api.js";
 import { element, say, write } from "./dom.js";
+import { explain } from "./refusals.js";
 import { stateOf } from "./stream.js";
 
 /** Fills `place` while `stream` is scheduled. */
@@ -31,8 +32,7 @@ export function startReminder(stream, place) {
       await call(asked ? "DELETE" : "POST", streamPath(stream.uid, "reminders/"));
       show(!asked);
     } catch (error) {
-      if (error instanceof TypeError) say(problem, "noServer");
-      else write(problem, error.message);
+      explain(problem, error);
     } finally {
       button.disabled = false;
     }

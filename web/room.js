@@ -67,10 +67,12 @@ export function startRoom({ socket, stream, place, studio = false }) {
     begin({ socket, stream, me, place: panel, news, studio });
   }
   tabs.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
     const all = [...tabs.children].filter((tab) => !tab.hidden);
-    const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+    const at = all.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = all[(to + all.length) % all.length];
     select(next);
     next.focus();
   });

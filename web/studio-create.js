@@ -1,7 +1,8 @@
 // The form for a new stream, now or scheduled. It does not know what is done with it.
 
 import { call } from "./api.js";
-import { element, say, write } from "./dom.js";
+import { element, write } from "./dom.js";
+import { explain } from "./refusals.js";
 
 /** Gives the form; `made` is called with the new stream. */
 export function createForm(made) {
@@ -30,9 +31,7 @@ export function createForm(made) {
     try {
       made(await call("POST", "/streams/", body));
     } catch (error) {
-      if (error instanceof TypeError) say(problem, "noServer");
-      else if (error.status === 409) say(problem, "secondOpen");
-      else write(problem, error.message);
+      explain(problem, error);
     } finally {
       button.disabled = false;
     }

@@ -5,6 +5,8 @@ import { call, streamPath } from "./api.js";
 import { clock, confirmed, element, say, write } from "./dom.js";
 import { healthPanel } from "./health.js";
 import { number, t } from "./i18n.js";
+import { explain } from "./refusals.js";
+import { jumps } from "./jumps.js";
 import { startRoom } from "./room.js";
 import { Socket } from "./socket.js";
 import { Stage } from "./stage.js";
@@ -88,15 +90,18 @@ class Desk {
     })]));
     const frame = element("div", { class: "player" });
     this.stage = new Stage(this.stream, frame, { muted: true });
-    const room = element("section", { class: "room card", label: "room", hidden: true });
+    const room = element("section", { class: "room card", id: "room", label: "room", tabindex: "-1", hidden: true });
     this.watch = element("a", { t: "openWatch", href: `/watch/${this.uid}`, target: "_blank", rel: "noopener" });
-    place.replaceChildren(element("div", { class: "desk" },
-      element("section", { class: "deskmain" },
-        element("p", {}, element("a", { href: "#", t: "allStreams" })), this.title,
-        element("p", { class: "facts" }, this.status, this.uptime, this.people, this.watch),
-        element("div", { class: "row actions" }, ...Object.values(this.actions)), this.problem,
-        frame, editForm(this.stream), healthPanel(this.socket, this.stream), this.#connection(), this.#embed()),
-      room));
+    const head = element("section", { class: "deskmain", tabindex: "-1" },
+      element("p", {}, element("a", { href: "#", t: "allStreams" })), this.title,
+      element("p", { class: "facts" }, this.status, this.uptime, this.people, this.watch),
+      element("div", { class: "row actions" }, ...Object.values(this.actions)), this.problem,
+      frame, this.#connection());
+    const health = healthPanel(this.socket, this.stream);
+    place.replaceChildren(
+      jumps([["jump.stream", head], ["jump.room", room], ["jump.health", health], ["jump.connect", this.connect]]),
+      this.desk = element("div", { class: "desk" }, head, room,
+        element("section", { class: "deskmain" }, health, editForm(this.stream), this.#embed())));
     startRoom({ socket: this.socket, stream: this.stream, place: room, studio: true });
   }
 
@@ -107,7 +112,7 @@ class Desk {
     this.key.buttons.append(element("button", { type: "button", class: "plain", t: "rotate", on: { click: () => this.#rotate() } }));
     this.command = copyLine("ffmpeg-line", "ffmpegLine", true);
     const settings = ["obs.service", "obs.encoder", "obs.keyframe", "obs.rate", "obs.audio"].map((key) => element("li", { t: key }));
-    this.connect = element("details", { class: "card connect" }, element("summary", {}, element("h2", { t: "connectEncoder" })),
+    this.connect = element("details", { class: "card connect", tabindex: "-1" }, element("summary", {}, element("h2", { t: "connectEncoder" })),
       this.server.line, this.key.line, element("h3", { text: "OBS Studio" }), element("ul", {}, ...settings),
       element("h3", { text: "FFmpeg" }), this.command.line);
     return this.connect;
@@ -121,6 +126,7 @@ class Desk {
 
   #show(value) {
     const state = stateOf(value);
+    this.desk.dataset.status = value.status ?? "";
     this.status.dataset.state = state;
     say(this.status, `state.${state}`);
     if (value.title) write(this.title, value.title);
@@ -164,8 +170,7 @@ class Desk {
     try {
       this.stream.merge(await request());
     } catch (error) {
-      if (error instanceof TypeError) say(this.problem, "noServer");
-      else write(this.problem, error.message);
+      explain(this.problem, error);
     }
   }
 }

@@ -2,7 +2,8 @@
 // is. It does not know what a desk shows.
 
 import { call, streamPath } from "./api.js";
-import { element, say, write } from "./dom.js";
+import { element, write } from "./dom.js";
+import { explain } from "./refusals.js";
 
 /** A moment as an input of the reader's time zone takes it. */
 function local(time) {
@@ -49,8 +50,7 @@ export function editForm(stream) {
       place.open = false;
       place.firstElementChild.focus();
     } catch (error) {
-      if (error instanceof TypeError) say(problem, "noServer");
-      else write(problem, error.message);
+      explain(problem, error);
     } finally {
       button.disabled = false;
     }

@@ -3,10 +3,11 @@
 
 import { askLogin, start as startAccount } from "./account.js";
 import { call, onSession } from "./api.js";
-import { $, element, say, write } from "./dom.js";
+import { $, element } from "./dom.js";
 import { moment, start as startLanguage } from "./i18n.js";
 import { moderators } from "./moderators.js";
 import { recordings } from "./recordings.js";
+import { explain } from "./refusals.js";
 import { createForm } from "./studio-create.js";
 import { openDesk } from "./studio-desk.js";
 import { stateOf } from "./stream.js";
@@ -61,8 +62,7 @@ async function overview(session) {
     audience.hidden = false;
     await Promise.all([moderators(team, channel), subscribers(audience, channel)]);
   } catch (error) {
-    if (error instanceof TypeError) say(problem, "noServer");
-    else write(problem, error.message);
+    explain(problem, error);
   }
 }
 

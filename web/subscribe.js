@@ -3,8 +3,9 @@
 
 import { askLogin } from "./account.js";
 import { call, onSession, session } from "./api.js";
-import { element, say, write } from "./dom.js";
+import { element, say } from "./dom.js";
 import { moment, number } from "./i18n.js";
+import { explain } from "./refusals.js";
 
 const channelPath = (channel, part = "") => `/channels/${encodeURIComponent(channel)}/${part}`;
 
@@ -67,7 +68,6 @@ export async function subscribers(place, channel) {
     list.tabIndex = data.length ? 0 : -1;
     none.hidden = data.length > 0;
   } catch (error) {
-    if (error instanceof TypeError) say(problem, "noServer");
-    else write(problem, error.message);
+    explain(problem, error);
   }
 }

@@ -15,6 +15,8 @@ import { startSubscribe } from "./subscribe.js";
 const uid = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const socket = new Socket(uid);
 const stream = new Stream(uid, socket);
+// Asked before anything is built: the picture waits for the answer.
+const known = stream.refresh();
 
 function facts(value) {
   const state = stateOf(value);
@@ -47,6 +49,6 @@ startPeople(socket, stream);
 startReminder(stream, $("reminder"));
 startSubscribe(stream, $("subscribe"));
 startRoom({ socket, stream, place: $("room") });
-await stream.refresh();
+await known;
 // A stream that does not exist has no socket either.
 if (!stream.value?.missing) socket.start();

@@ -1,5 +1,7 @@
 //! Accounts as clients use them, call by call. It does not know HTTP.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::testing::{Fixture, request, request_of};
@@ -226,8 +228,32 @@ async fn a_banned_users_tokens_end_and_so_do_old_ones() {
 }
 
 #[tokio::test]
+async fn a_young_code_is_not_replaced_by_a_login() {
+    let asked = |rest: Duration| async move {
+        let site = Fixture::with(|config| {
+            config.auth.require_activation = true;
+            config.limits.code_rest = rest;
+            config.limits.account_mails = 1;
+        });
+        let site = site.await;
+        create(&site, person("ana")).await;
+        let user = site.api.db.user(1).await.unwrap().unwrap();
+        let code = site.api.auth.renew_code(&user).await.unwrap();
+        // What is not mailed is not counted either.
+        let left = site.api.auth.start_reset("ana").await.unwrap().is_some();
+        (code.is_some(), left)
+    };
+    assert_eq!(asked(Duration::from_hours(1)).await, (false, true));
+    assert_eq!(asked(Duration::ZERO).await, (true, false));
+}
+
+#[tokio::test]
 async fn a_code_activates_once() {
-    let site = Fixture::with(|config| config.auth.require_activation = true).await;
+    let site = Fixture::with(|config| {
+        config.auth.require_activation = true;
+        config.limits.code_rest = Duration::ZERO;
+    })
+    .await;
     create(&site, person("ana")).await;
     let (status, body) = log_in(&site, "ana", PASSWORD).await;
     assert_eq!(status, 400, "{body}");
@@ -272,7 +298,7 @@ async fn codes_cannot_be_guessed_for_long() {
 async fn an_account_never_activated_gives_its_names_back() {
     let site = Fixture::with(|config| {
         config.auth.require_activation = true;
-        config.limits.code_ttl = std::time::Duration::ZERO;
+        config.limits.code_ttl = Duration::ZERO;
     })
     .await;
     assert_eq!(create(&site, person("ana")).await.0, 200);

@@ -17,6 +17,8 @@ use crate::{
 
 /// Pictures a second below which motion is seen to jerk.
 const FPS_LOW: f64 = 15.0;
+/// Above it viewers see that pictures are missing.
+const MISSING_SHARE: f64 = 0.05;
 /// Below it a picture of television's size falls apart.
 const BITRATE_LOW_BPS: u64 = 200_000;
 
@@ -72,7 +74,8 @@ async fn status(live: &Live, db: &Db, uid: StreamUid) -> Option<Status> {
 }
 
 fn health(seen: Ingest, target_s: f64) -> Health {
-    let mut health = Health {
+    let issues = issues(&seen, target_s);
+    Health {
         bitrate_kbps: Some(seen.bitrate_bps as f64 / 1000.0),
         fps: Some(seen.fps),
         keyframe_s: seen.keyframe_s,
@@ -81,84 +84,108 @@ fn health(seen: Ingest, target_s: f64) -> Health {
         video_codec: seen.video_codec,
         audio_codec: seen.audio_codec,
         gaps: seen.gaps,
-        issues: vec![],
-    };
-    health.issues = issues(&health, seen.bitrate_bps, target_s);
-    health
+        dropped: seen.dropped,
+        issues,
+    }
 }
 
 /// What is wrong, the worst first.
-fn issues(health: &Health, bitrate_bps: u64, target_s: f64) -> Vec<Issue> {
-    let mut found = vec![];
-    let mut add = |wrong: bool, code, severity, message: String, remedy| {
-        if wrong {
-            found.push(Issue {
-                code,
-                severity,
-                message,
-                remedy,
-            });
-        }
+fn issues(seen: &Ingest, target_s: f64) -> Vec<Issue> {
+    let found = match seen.video_codec {
+        Some(_) => pictures(seen, target_s),
+        None => vec![issue(
+            "no_video",
+            "info",
+            "There is no picture.".into(),
+            "Add a video source to the encoder if there should be a picture.",
+        )],
     };
-    let video = health.video_codec.is_some();
-    add(
-        video && health.keyframe_s.is_none(),
-        "no_keyframes",
-        "error",
-        "The newest segment has no keyframe: viewers cannot start with it.".into(),
-        "Set the encoder's keyframe interval to 2 seconds.",
-    );
-    let keyframe_s = health.keyframe_s.unwrap_or(0.0);
-    add(
-        // A little more than the target is the encoder's rounding.
-        keyframe_s > target_s * 1.25,
-        "keyframes_rare",
-        "warning",
-        format!("A keyframe comes each {keyframe_s:.1} s, segments should last {target_s:.1} s."),
-        "Set the encoder's keyframe interval to 2 seconds.",
-    );
-    let fps = health.fps.unwrap_or(0.0);
-    add(
-        video && fps < FPS_LOW,
-        "fps_low",
-        "warning",
-        format!("Only {fps:.1} pictures a second arrive."),
-        "Lower the resolution or the encoder's preset, or close other programs.",
-    );
-    add(
-        video && bitrate_bps < BITRATE_LOW_BPS,
-        "bitrate_low",
-        "info",
-        format!("The bit rate is {} kbit/s.", bitrate_bps / 1000),
-        "Check the upload bandwidth, or raise the encoder's bit rate.",
-    );
-    add(
-        health.audio_codec.is_none(),
-        "no_audio",
-        "info",
-        "There is no sound.".into(),
-        "Add an audio source to the encoder if there should be sound.",
-    );
-    add(
-        !video,
-        "no_video",
-        "info",
-        "There is no picture.".into(),
-        "Add a video source to the encoder if there should be a picture.",
-    );
-    add(
-        health.gaps > 0,
-        "gaps",
-        "warning",
-        format!("The encoder's times jumped {} times.", health.gaps),
-        "Check the connection to the server and the load of the encoder's computer.",
-    );
+    let mut found = [found, sound_and_time(seen)].concat();
     found.sort_by_key(|issue| {
         ["error", "warning", "info"]
             .iter()
             .position(|s| *s == issue.severity)
     });
     found
+}
+
+fn issue(
+    code: &'static str,
+    severity: &'static str,
+    message: String,
+    remedy: &'static str,
+) -> Issue {
+    Issue {
+        code,
+        severity,
+        message,
+        remedy,
+    }
+}
+
+/// What is wrong with the pictures that come.
+fn pictures(seen: &Ingest, target_s: f64) -> Vec<Issue> {
+    let keyframes = "Set the encoder's keyframe interval to 2 seconds.";
+    let found = [
+        seen.keyframe_s.is_none().then(|| {
+            let words = "The newest segment has no keyframe: viewers cannot start with it.";
+            issue("no_keyframes", "error", words.into(), keyframes)
+        }),
+        // A little more than the target is the encoder's rounding.
+        seen.keyframe_s.filter(|s| *s > target_s * 1.25).map(|s| {
+            let words =
+                format!("A keyframe comes each {s:.1} s, segments should last {target_s:.1} s.");
+            issue("keyframes_rare", "warning", words, keyframes)
+        }),
+        (seen.fps < FPS_LOW).then(|| {
+            issue(
+                "fps_low",
+                "warning",
+                format!("Only {:.1} pictures a second arrive.", seen.fps),
+                "Lower the resolution or the encoder's preset, or close other programs.",
+            )
+        }),
+        (seen.missing > MISSING_SHARE).then(|| {
+            issue(
+                "frames_dropped",
+                "warning",
+                format!("{:.0} % of the pictures are missing.", seen.missing * 100.0),
+                "Lower the bit rate if the upload is too slow, else the encoder's preset or resolution.",
+            )
+        }),
+        (seen.bitrate_bps < BITRATE_LOW_BPS).then(|| {
+            issue(
+                "bitrate_low",
+                "info",
+                format!("The bit rate is {} kbit/s.", seen.bitrate_bps / 1000),
+                "Check the upload bandwidth, or raise the encoder's bit rate.",
+            )
+        }),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+/// What is wrong with the rest.
+fn sound_and_time(seen: &Ingest) -> Vec<Issue> {
+    let found = [
+        seen.audio_codec.is_none().then(|| {
+            issue(
+                "no_audio",
+                "info",
+                "There is no sound.".into(),
+                "Add an audio source to the encoder if there should be sound.",
+            )
+        }),
+        (seen.gaps > 0).then(|| {
+            issue(
+                "gaps",
+                "warning",
+                format!("The encoder's times jumped {} times.", seen.gaps),
+                "Check the connection to the server and the load of the encoder's computer.",
+            )
+        }),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -175,6 +202,8 @@ mod tests {
             video_codec: Some("avc1.64001f".into()),
             audio_codec: Some("mp4a.40.2".into()),
             gaps: 0,
+            dropped: Some(0),
+            missing: 0.0,
         }
     }
     fn codes(seen: Ingest) -> Vec<&'static str> {
@@ -200,5 +229,18 @@ mod tests {
             ..seen()
         };
         assert_eq!(codes(rare), ["keyframes_rare"]);
+        let stalling = Ingest {
+            dropped: Some(100),
+            missing: 0.2,
+            ..seen()
+        };
+        assert_eq!(health(stalling.clone(), 2.0).dropped, Some(100));
+        assert_eq!(codes(stalling), ["frames_dropped"]);
+        let silent = Ingest {
+            video_codec: None,
+            audio_codec: None,
+            ..seen()
+        };
+        assert_eq!(codes(silent), ["no_video", "no_audio"]);
     }
 }

@@ -159,12 +159,20 @@ impl Auth {
         }
     }
 
-    /// Another activation code for an account that has none that works; `None` when it was given
-    /// too many of late.
+    /// Another activation code for an account that waits for one; `None` when it has one that is
+    /// younger than `limits.code_rest`, or was given too many of late.
     ///
     /// # Errors
     /// [`crate::error::Kind::Unavailable`].
     pub async fn renew_code(&self, user: &UserRow) -> Result<Option<String>> {
+        let limits = &self.inner.limits;
+        let made_ms = user
+            .code_expires_at_ms
+            .map(|until| until - ms(limits.code_ttl));
+        // The letter is on its way: another one would make its code void.
+        if made_ms.is_some_and(|made| now_ms() - made < ms(limits.code_rest)) {
+            return Ok(None);
+        }
         let Some(email) = Email::parse(&user.email).filter(|_| self.may_mail(user)) else {
             return Ok(None);
         };

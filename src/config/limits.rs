@@ -111,6 +111,8 @@ pub struct Limits {
     pub login_subjects: usize,
     /// How long an activation code works; an account never activated gives its names back then [1 h].
     pub code_ttl: Duration,
+    /// A login replaces no activation code that is younger [1 min].
+    pub code_rest: Duration,
     /// Codes and reset links mailed to one account in `login_window` [5].
     pub account_mails: usize,
     /// Letters waiting for the mail server [1000].
@@ -178,6 +180,7 @@ impl Default for Limits {
             login_window: Duration::from_mins(5),
             login_subjects: 100_000,
             code_ttl: Duration::from_hours(1),
+            code_rest: Duration::from_mins(1),
             account_mails: 5,
             mail_queue: 1000,
             mail_deadline: Duration::from_secs(30),

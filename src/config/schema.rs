@@ -214,6 +214,7 @@ keys! {
     "limits.login_window" |c, v| c.limits.login_window, v.duration(s(1)..=d(1));
     "limits.login_subjects" |c, v| c.limits.login_subjects, v.count(1..=10_000_000);
     "limits.code_ttl" |c, v| c.limits.code_ttl, v.duration(s(1)..=d(7));
+    "limits.code_rest" |c, v| c.limits.code_rest, v.duration(s(0)..=d(1));
     "limits.account_mails" |c, v| c.limits.account_mails, v.count(1..=1_000_000);
     "limits.mail_queue" |c, v| c.limits.mail_queue, v.count(1..=1_000_000);
     "limits.mail_deadline" |c, v| c.limits.mail_deadline, v.duration(ms(100)..=m(10));

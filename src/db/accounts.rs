@@ -11,7 +11,7 @@ use crate::{
 };
 
 const COLUMNS: &str = "id, username, email, phone, password_hash, first_name, last_name, \
-                       birth_date, country, gender, photo, active, banned, token_generation";
+                       birth_date, country, gender, photo, active, banned, token_generation, code_expires_at_ms";
 
 /// A row of `users`. Where text may be absent it is `None`, never empty.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct UserRow {
     pub banned: bool,
     /// What its login tokens must carry.
     pub token_generation: i64,
+    /// Until when the last activation code is good; `None`: there is none.
+    pub code_expires_at_ms: Option<i64>,
 }
 
 /// What a person tells of themselves. Where text may be absent, `None`.
@@ -313,5 +315,6 @@ fn row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
         active: row.get("active")?,
         banned: row.get("banned")?,
         token_generation: row.get("token_generation")?,
+        code_expires_at_ms: row.get("code_expires_at_ms")?,
     })
 }

@@ -51,7 +51,7 @@ pub static EMBED: Asset = asset!("embed.html");
 /// `/docs`
 static DOCS: Asset = asset!("docs.html");
 
-static FILES: [Asset; 38] = [
+static FILES: [Asset; 40] = [
     asset!("account.js"),
     asset!("api.js"),
     asset!("chat.js"),
@@ -64,6 +64,7 @@ static FILES: [Asset; 38] = [
     asset!("home.js"),
     asset!("i18n.js"),
     asset!("icon.svg"),
+    asset!("jumps.js"),
     asset!("mesh.js"),
     asset!("moderators.js"),
     asset!("people.js"),
@@ -71,6 +72,7 @@ static FILES: [Asset; 38] = [
     asset!("player.js"),
     asset!("questions.js"),
     asset!("recordings.js"),
+    asset!("refusals.js"),
     asset!("reminder.js"),
     asset!("room.css"),
     asset!("room.js"),

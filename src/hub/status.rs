@@ -63,6 +63,8 @@ pub struct Health {
     pub audio_codec: Option<String>,
     /// Breaks in the encoder's times in this session.
     pub gaps: u64,
+    /// Pictures that the stream's own frame rate promised in this session and that did not come.
+    pub dropped: Option<u64>,
     /// What is wrong.
     pub issues: Vec<Issue>,
 }

@@ -274,7 +274,8 @@ impl Voice {
         let own = call.user.id == user.id;
         match call.stage {
             Stage::Requested if member.role.is_staff() => {}
-            Stage::Invited { .. } if own => {}
+            // The host has an end already: with a second one it would signal to itself.
+            Stage::Invited { .. } if own && member.role != Role::Owner => {}
             Stage::Speaking { .. } if own => return Ok(id),
             Stage::Speaking { .. } if member.role == Role::Owner => {
                 self.seat_host(now, member.id, user.clone(), effects);

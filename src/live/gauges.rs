@@ -12,6 +12,9 @@ use segmenter::{Segment, segment::Tracks};
 use super::{Ingest, snapshot::bps};
 use crate::name::StreamUid;
 
+/// A rate above it is a clock's and not a camera's.
+const FPS_MAX: f64 = 300.0;
+
 /// The newest segment of each session.
 #[derive(Debug, Default)]
 pub(super) struct Gauges(Mutex<BTreeMap<StreamUid, Newest>>);
@@ -21,6 +24,10 @@ struct Newest {
     tracks: Tracks,
     /// Jumps of the encoder's times in this session.
     gaps: u64,
+    /// Pictures of this session that its own frame rate promised and that did not come.
+    dropped: Option<u64>,
+    /// Share of them in the newest segment.
+    missing: f64,
     /// Nothing comes any more.
     silent: bool,
     bitrate_bps: u64,
@@ -32,9 +39,12 @@ struct Newest {
 impl Gauges {
     pub(super) fn set(&self, stream: &StreamUid, segment: &Segment, tracks: &Tracks) {
         let seconds = segment.duration_90k as f64 / 90_000.0;
-        let newest = |gaps| Newest {
+        let missing = missing(segment, tracks);
+        let newest = |gaps, dropped: Option<u64>| Newest {
             tracks: tracks.clone(),
             gaps,
+            dropped: missing.map(|more| dropped.unwrap_or(0) + more),
+            missing: missing.map_or(0.0, |more| share(more, segment.pictures)),
             silent: false,
             bitrate_bps: bps(segment.len as u64, segment.duration_90k),
             fps: f64::from(segment.pictures) / seconds,
@@ -42,8 +52,8 @@ impl Gauges {
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(stream) {
-            Some(known) => *known = newest(known.gaps),
-            None => drop(all.insert(stream.clone(), newest(0))),
+            Some(known) => *known = newest(known.gaps, known.dropped),
+            None => drop(all.insert(stream.clone(), newest(0, None))),
         }
     }
 
@@ -81,6 +91,8 @@ impl Gauges {
                 .as_ref()
                 .map(|audio| audio.codec.clone()),
             gaps: newest.gaps,
+            dropped: newest.dropped,
+            missing: newest.missing,
         })
     }
 
@@ -124,26 +136,46 @@ impl Gauges {
     }
 }
 
+/// Pictures that the rate in the stream's own parameters (H.264 E.2.1) promises for a segment's time
+/// and that are not in it; `None` where it states no rate, or none that a camera has.
+fn missing(segment: &Segment, tracks: &Tracks) -> Option<u64> {
+    let fps = tracks.video.as_ref()?.fps?;
+    let promised = fps * segment.duration_90k as f64 / 90_000.0;
+    // Times in milliseconds are a part of a picture off: not a whole one.
+    (fps <= FPS_MAX).then(|| (promised - f64::from(segment.pictures)).round().max(0.0) as u64)
+}
+
+/// What part of all that should have come `missing` is.
+fn share(missing: u64, came: u32) -> f64 {
+    missing as f64 / (missing + u64::from(came)).max(1) as f64
+}
+
 #[cfg(test)]
 mod tests {
+    use segmenter::segment::VideoTrack;
+
     use super::*;
 
-    #[test]
-    fn a_series_lasts_as_long_as_its_session() {
-        let gauges = Gauges::default();
-        let uid = StreamUid::random();
-        let segment = Segment {
+    fn segment(duration_90k: u64, pictures: u32) -> Segment {
+        Segment {
             body: vec![],
             len: 500_000,
-            duration_90k: 180_000,
+            duration_90k,
             discontinuity: false,
             independent: true,
             start_ms: 0,
             target_duration_s: 2,
             idr: None,
-            pictures: 60,
+            pictures,
             keyframes: 2,
-        };
+        }
+    }
+
+    #[test]
+    fn a_series_lasts_as_long_as_its_session() {
+        let gauges = Gauges::default();
+        let uid = StreamUid::random();
+        let segment = segment(180_000, 60);
         gauges.set(&uid, &segment, &Tracks::default());
         gauges.jumped(&uid);
         gauges.set(&uid, &segment, &Tracks::default());
@@ -162,5 +194,36 @@ mod tests {
         assert_eq!(gauges.ingest(&uid).unwrap().gaps, 1);
         gauges.remove(&uid);
         assert!(!gauges.render().contains(uid.as_str()));
+    }
+
+    #[test]
+    fn what_the_stated_rate_promised_and_what_came() {
+        let counted = |fps: Option<f64>, pictures: &[u32]| {
+            let (gauges, uid) = (Gauges::default(), StreamUid::random());
+            let tracks = Tracks {
+                video: Some(VideoTrack {
+                    width: 640,
+                    height: 360,
+                    fps,
+                    codec: "avc1.64001f".into(),
+                }),
+                audio: None,
+            };
+            for &pictures in pictures {
+                // As timestamps in milliseconds have it: a millisecond less than 2 s.
+                let segment = segment(179_910, pictures);
+                gauges.set(&uid, &segment, &tracks);
+            }
+            let seen = gauges.ingest(&uid).unwrap();
+            (seen.dropped, (seen.missing * 100.0).round())
+        };
+        let ntsc = 30_000.0 / 1001.0;
+        assert_eq!(counted(Some(ntsc), &[60; 30]), (Some(0), 0.0));
+        assert_eq!(counted(Some(30.0), &[50, 60, 45]), (Some(25), 25.0));
+        // More than was promised makes up for nothing.
+        assert_eq!(counted(Some(30.0), &[50, 80]), (Some(10), 0.0));
+        for nothing in [None, Some(90_000.0)] {
+            assert_eq!(counted(nothing, &[60, 10]), (None, 0.0));
+        }
     }
 }

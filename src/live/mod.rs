@@ -160,7 +160,7 @@ pub struct StreamNow {
     pub viewers: u64,
 }
 
-/// What an encoder sends now: of its newest segment, but for `gaps`.
+/// What an encoder sends now: of its newest segment, but for `gaps` and `dropped`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ingest {
     /// Bits a second.
@@ -179,6 +179,11 @@ pub struct Ingest {
     pub audio_codec: Option<String>,
     /// Jumps of its times in this session.
     pub gaps: u64,
+    /// Pictures of this session that the frame rate it states itself promised and that did not
+    /// come; `None`: it states none.
+    pub dropped: Option<u64>,
+    /// Share of them in the newest segment, 0 to 1.
+    pub missing: f64,
 }
 
 /// A rendered playlist, made once per version.

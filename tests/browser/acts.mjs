@@ -1,6 +1,6 @@
 // What people do with the pages, and how it is seen that it worked. It does not know any walk's plan.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 
 /** In every field that takes text. */
 export const HOSTILE = `<img src=x onerror="window.ran=1"><script>window.ran=1</script>`;
@@ -66,10 +66,46 @@ export async function signUp(page, name) {
   await loggedIn(page, name);
 }
 
-/** Publishes a clip over and over until the child is killed. */
-export function publish(clip, server, key) {
-  return spawn("ffmpeg", ["-nostdin", "-v", "warning", "-re", "-stream_loop", "-1", "-i", clip,
-    "-c", "copy", "-f", "flv", `${server.replace(/\/$/, "")}/${key}`], { stdio: ["ignore", "inherit", "inherit"] });
+/** Publishes a clip over and over, or what ffmpeg makes of other arguments, until the child is killed. */
+export function publish(media, server, key) {
+  const made = Array.isArray(media) ? media : ["-stream_loop", "-1", "-i", media, "-c", "copy"];
+  return spawn("ffmpeg", ["-nostdin", "-v", "warning", "-re", ...made, "-f", "flv", `${server.replace(/\/$/, "")}/${key}`],
+    { stdio: ["ignore", "inherit", "inherit"] });
+}
+
+/** Frames of AAC a second, at 48 kHz. */
+const AAC_FPS = 48_000 / 1024;
+
+/** Holds a file to being readable from its first packet to its last; gives its size and length. */
+export function whole(file) {
+  const run = (command, ...rest) => {
+    const { status, stdout, stderr } = spawnSync(command, ["-v", "error", ...rest], { encoding: "utf8" });
+    if (status !== 0 || stderr) throw new Error(`${command}: ${status} ${stderr.slice(0, 2000)}`);
+    return stdout;
+  };
+  const { streams, format } = JSON.parse(run("ffprobe", "-count_packets", "-show_entries", "stream=codec_type,nb_read_packets:format=size", "-of", "json", file));
+  const packets = Object.fromEntries(streams.map((one) => [one.codec_type, Number(one.nb_read_packets)]));
+  if (!packets.video || !packets.audio) throw new Error(`the file holds ${JSON.stringify(packets)}`);
+  // Not by its times, which begin anew with each session.
+  return { bytes: Number(format.size), seconds: packets.audio / AAC_FPS };
+}
+
+/** Goes through a page with the Tab key: whatever has the focus shows it. */
+export async function ringed(page, presses = 40) {
+  await page.evaluate(() => document.activeElement?.blur());
+  let seen = 0;
+  for (let press = 0; press < presses; press += 1) {
+    await page.keyboard.press("Tab");
+    const bare = await page.evaluate(() => {
+      const one = document.activeElement;
+      if (!one || one === document.body) return null;
+      const { outlineStyle, outlineWidth } = getComputedStyle(one);
+      return outlineStyle === "none" || outlineWidth === "0px" ? one.outerHTML.slice(0, 200) : "";
+    });
+    if (bare) throw new Error(`without a ring: ${bare}`);
+    if (bare === "") seen += 1;
+  }
+  if (seen < presses / 2) throw new Error(`only ${seen} of ${presses} presses found anything`);
 }
 
 export async function say(page, text) {

@@ -80,6 +80,8 @@ export class Browser {
       await page.setViewportSize(viewport);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
+        // What sticks to the window would stand in the middle of a picture of the whole page.
+        await page.evaluate(() => window.scrollTo({ top: 0, behavior: "instant" }));
         await page.screenshot({ path: join(this.screenshots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
       }
     }

@@ -158,6 +158,36 @@ try {
     await plain.context().close();
   });
 
+  await step("where hls.js cannot work, the browser's own HLS plays", async () => {
+    const native = await browser.window("native", base);
+    await native.addInitScript(() => {
+      for (const name of ["MediaSource", "ManagedMediaSource", "WebKitMediaSource"]) delete window[name];
+      const { canPlayType } = HTMLMediaElement.prototype;
+      HTMLMediaElement.prototype.canPlayType = function can(type) {
+        return type === "application/vnd.apple.mpegurl" ? "maybe" : canPlayType.call(this, type);
+      };
+    });
+    await native.goto(`${base}/watch/${uid}`);
+    await state(native, "live");
+    await native.waitForFunction((address) => document.querySelector("video").src === address, `${base}/live/${uid}/index.m3u8`, WAIT);
+    await plays(native);
+    await native.waitForSelector(".golive:visible:not(.behind):has-text('Live')", WAIT);
+    await browser.look(native, "watch-native");
+    // Chromium tells no live edge, Safari does: as there, so far behind it.
+    const behind = (seconds) => native.evaluate((s) => {
+      const video = document.querySelector("video");
+      Object.defineProperty(video, "seekable", { configurable: true, value: { length: 1, start: () => 0, end: () => video.currentTime + s } });
+    }, seconds);
+    const said = (words) => native.waitForFunction((text) => document.querySelector(".time").textContent === text, words, WAIT);
+    await behind(4);
+    await said("4 s behind");
+    await native.waitForSelector(".golive:not(.behind)", WAIT);
+    await behind(30);
+    await said("30 s behind");
+    await native.waitForSelector(".golive.behind:has-text('Back to live')", WAIT);
+    await native.context().close();
+  });
+
   await harmless(page);
 } catch (error) {
   browser.problems.push(error.message);

@@ -6,6 +6,7 @@
 // It writes CODE ADDRESS and LINK ADDRESS and waits each time for what the newest letter to that
 // address contains. LIFE_S is how long the server's login tokens live.
 
+import { readdirSync, readFileSync } from "node:fs";
 import { Browser } from "./browser.mjs";
 import { answer, fillAccount, finish, HOSTILE, harmless, loggedIn, PASSWORD, plays, publish, say, sees, state, steps, WAIT } from "./acts.mjs";
 
@@ -23,6 +24,13 @@ let encoder;
 const refused = (words) => page.waitForFunction((wanted) => document.querySelector("#account-problem")?.textContent.includes(wanted), words, WAIT);
 const session = () => page.evaluate(() => JSON.parse(localStorage.getItem("cauce.session")));
 
+/** What stands between quotes in Rust files, a 9 for what is put in. */
+const literals = (...places) => places.flatMap((place) => {
+  const url = new URL(place, import.meta.url);
+  const files = place.endsWith(".rs") ? [url] : readdirSync(url).map((name) => new URL(`${url}/${name}`)).filter(({ pathname }) => !/tests?\.rs$/.test(pathname));
+  return files.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/"([^"\\]*)/g)].map(([, text]) => text.replace(/\{[^}]*\}/g, "9")));
+});
+
 try {
   await step("hostile text in every field of an account", async () => {
     await page.goto(`${base}/studio`);
@@ -34,13 +42,41 @@ try {
     for (const fields of [{ username: HOSTILE, email: ADDRESS }, { username: "carla", email: HOSTILE }]) {
       browser.expect(REFUSED);
       await fillAccount(page, { ...fields, password: PASSWORD });
-      await refused(fields.username === HOSTILE ? "username" : "email");
+      await refused(fields.username === HOSTILE ? "User name: " : "E-mail: ");
     }
     await harmless(page);
   });
 
+  await step("what the server refuses is told in Spanish too, and follows a switch of the language", async () => {
+    const spanish = await browser.window("spanish", base, { locale: "es-ES" });
+    await spanish.goto(`${base}/studio`);
+    await spanish.click("main button:has-text('Crear una cuenta')");
+    const told = (words) => spanish.waitForFunction((wanted) => document.querySelector("#account-problem")?.textContent === wanted, words, WAIT).catch(async (error) => {
+      throw new Error(`${await spanish.textContent("#account-problem")} instead of ${words}`, { cause: error });
+    });
+    browser.expect(REFUSED);
+    await fillAccount(spanish, { username: "x", email: HOSTILE, password: "corta" });
+    await told("Usuario: De 3 a 30 letras, cifras, \".\", \"_\" o \"-\", y empieza con letra o cifra.\nCorreo: No es una dirección de correo.\nContraseña: Es demasiado corta: al menos 8 caracteres.");
+    await browser.look(spanish, "account-refused-spanish");
+    await browser.axe(spanish, "account refused");
+    await spanish.evaluate(() => document.querySelector("#language").click());
+    await told("User name: 3 to 30 letters, digits, \".\", \"_\" or \"-\", beginning with a letter or digit.\nE-mail: That is no e-mail address.\nPassword: It is too short: at least 8 characters.");
+    await spanish.evaluate(() => document.querySelector("#language").click());
+    await spanish.click("dialog button:has-text('Entrar')");
+    browser.expect(REFUSED);
+    await fillAccount(spanish, { username: "nadie", password: PASSWORD });
+    await told("El usuario o la contraseña no son correctos.");
+    // No pattern waits for words that the server no longer says.
+    const idle = await spanish.evaluate(async (texts) => {
+      const { WORDS } = await import("/web/refusals.js");
+      return WORDS.filter(([pattern]) => !texts.some((one) => pattern.test(one))).map(String);
+    }, literals("../../src/api", "../../src/person.rs"));
+    if (idle.length > 0) throw new Error(`nobody says ${idle}`);
+    await spanish.context().close();
+  });
+
   await step("an account is created, and the page asks for the code", async () => {
-    // The page tries to log in first, which an account that waits cannot.
+    // The page tries to log in first, which an account that waits cannot; that makes no second letter.
     browser.expect(REFUSED);
     await fillAccount(page, { username: "carla", email: ADDRESS, password: PASSWORD });
     await page.waitForSelector("#account-code", WAIT);
@@ -55,7 +91,7 @@ try {
     for (const wrong of [HOSTILE, code === "123456" ? "654321" : "123456"]) {
       browser.expect(REFUSED);
       await fillAccount(page, { code: wrong });
-      await refused("code");
+      await refused("Code of 6 digits: ");
       await page.evaluate(() => { document.querySelector("#account-problem").textContent = ""; });
     }
     await fillAccount(page, { code });

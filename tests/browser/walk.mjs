@@ -7,7 +7,7 @@
 // same ports, and waits for a line each time.
 
 import { Browser } from "./browser.mjs";
-import { answer, finish, harmless, hears, HOSTILE, menu, plays, publish, PASSWORD, say, sees, signUp, state, steps, WAIT } from "./acts.mjs";
+import { answer, finish, harmless, hears, HOSTILE, menu, PASSWORD, plays, publish, ringed, say, sees, signUp, state, steps, WAIT, whole } from "./acts.mjs";
 
 const [base, clip] = process.argv.slice(2);
 const screenshots = process.env.SCREENSHOTS;
@@ -18,6 +18,22 @@ const viewer = await browser.window("viewer", base);
 const step = steps({ streamer, viewer }, screenshots);
 let encoder;
 let uid;
+/** Frames that told the viewer why the picture stands still. */
+const reasons = [];
+viewer.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => {
+  const { type, data } = JSON.parse(payload);
+  if (type === "status" && data.reason) reasons.push(data.reason);
+}));
+
+/** Publishes to where the studio says. */
+const start = async (clipOrArguments) => publish(clipOrArguments, await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
+
+/** The studio's traffic light: its colour, or any, and its words. */
+const light = (page, colour, words) => page.waitForSelector(`.health .light${colour ? `[data-light=${colour}]` : ""}:has-text("${words}")`, { timeout: 60_000 });
+
+/** The questions that a page lists, in this order. */
+const shows = (page, ...wanted) => page.waitForFunction(
+  (texts) => JSON.stringify([...document.querySelectorAll(".question .text")].map((one) => one.textContent)) === JSON.stringify(texts), wanted, WAIT);
 
 try {
   await step("an account, without leaving the studio", async () => {
@@ -104,7 +120,7 @@ try {
     await streamer.click(".field:has(#stream-key) button:has-text('New key')");
     await streamer.click("dialog button:has-text('New key')");
     await streamer.waitForFunction((old) => document.querySelector("#stream-key").value !== old, key, WAIT);
-    encoder = publish(clip, await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
+    encoder = await start(clip);
   });
 
   await step("the viewer sees it by itself", async () => {
@@ -112,8 +128,10 @@ try {
     await plays(viewer);
     await plays(streamer);
     await viewer.waitForFunction(() => /\d/.test(document.querySelector(".time").textContent), null, WAIT);
-    await streamer.waitForSelector(".facts:has-text('2 people now, 2 at most'):has-text('on for')", WAIT);
-    await streamer.waitForFunction(() => document.querySelectorAll(".health .graph path[d*=L]").length === 4, null, WAIT);
+    await streamer.waitForSelector(".facts:has-text('People now: 2, at most: 2'):has-text('on for')", WAIT);
+    await streamer.waitForFunction(() => document.querySelectorAll(".health .graph path.line[d*=L]").length === 4, null, WAIT);
+    await streamer.waitForSelector(".health:has-text('Dropped frames')", WAIT);
+    await light(streamer, "good", "Everything is well");
     await streamer.waitForSelector(".health:has-text('640×360')", WAIT);
     await browser.look(viewer, "watch-live");
     await browser.axe(viewer, "watch live");
@@ -186,7 +204,7 @@ try {
     await streamer.waitForSelector("#chat-problem:not(.good):not(:empty)", WAIT);
     await streamer.fill("#chat-unban", "bob");
     await streamer.press("#chat-unban", "Enter");
-    await streamer.waitForSelector("#chat-problem.good:has-text('bob')", WAIT);
+    await streamer.waitForSelector("#chat-problem.good:has-text('bob may write')", WAIT);
     await browser.look(streamer, "studio-moderation");
     await streamer.click(".tools summary");
     await viewer.press("#chat-input", "Enter");
@@ -196,12 +214,13 @@ try {
 
   await step("silenced, and only subscribers", async () => {
     await menu(streamer, "am I heard?", "Silence");
+    await streamer.waitForSelector("#chat-problem.good:has-text('bob is silenced')", WAIT);
     await say(viewer, "and now?");
     await viewer.waitForSelector("#chat-problem:has-text('silenced')", WAIT);
     await streamer.click(".tools summary");
     await streamer.fill("#chat-unban", "bob");
     await streamer.press("#chat-unban", "Enter");
-    await streamer.waitForSelector("#chat-problem.good:has-text('bob')", WAIT);
+    await streamer.waitForSelector("#chat-problem.good:has-text('bob may write')", WAIT);
     await streamer.check("#chat-subscribers");
     await viewer.waitForSelector(".settings:has-text('Only subscribers')", WAIT);
     await viewer.press("#chat-input", "Enter");
@@ -215,6 +234,14 @@ try {
     await viewer.press("#chat-input", "Enter");
     await sees(streamer, "from outside");
     await streamer.uncheck("#chat-subscribers");
+    // Who reads the newest goes on doing so in a smaller window.
+    const size = viewer.viewportSize();
+    await viewer.setViewportSize({ ...size, height: 450 });
+    await viewer.waitForFunction(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.querySelector(".chat .lines");
+      return scrollHeight > clientHeight && scrollHeight - scrollTop - clientHeight < 2;
+    }, null, WAIT);
+    await viewer.setViewportSize(size);
     // Who said it may take it back.
     await menu(viewer, "from outside", "Delete");
     await streamer.waitForFunction(() => ![...document.querySelectorAll(".chat .text")].some((one) => one.textContent === "from outside"), null, WAIT);
@@ -227,7 +254,11 @@ try {
     await viewer.waitForSelector(".settings:has-text('Slow mode')", WAIT);
     await say(viewer, "once");
     await sees(streamer, "once");
-    await viewer.waitForSelector(".chat button:has-text('Wait')", WAIT);
+    const wait = (below) => viewer.waitForFunction((most) => {
+      const [, left] = /^Wait (\d+) s$/.exec(document.querySelector(".chat .say > button:not([type])").textContent) ?? [];
+      return left && Number(left) < most && Number(left);
+    }, below, WAIT);
+    await wait(await (await wait(11)).jsonValue());
     await streamer.selectOption("#chat-slow", "0");
     await streamer.click(".tools summary");
     await viewer.fill("#chat-input", "x".repeat(501));
@@ -247,22 +278,33 @@ try {
     await streamer.click(".question .vote");
     await viewer.waitForFunction(() => document.querySelector(".question .vote span")?.textContent === "1", null, WAIT);
     await viewer.waitForSelector(".question:has-text('Anonymous')", WAIT);
-    await streamer.click(".question button:has-text('Put on screen')");
-    await viewer.waitForSelector("#panel-questions .pinned:has-text('On screen now')", WAIT);
+    await streamer.fill("#question-input", "And now?");
+    await streamer.click("#panel-questions button:has-text('Ask')");
+    await shows(viewer, HOSTILE, "And now?");
+    await viewer.click("#panel-questions button:text-is('New')");
+    await shows(viewer, "And now?", HOSTILE);
+    await viewer.click("#panel-questions button:text-is('Answered')");
+    await shows(viewer);
+    await viewer.click("#panel-questions button:text-is('Top')");
+    const [first, second] = [".question:has-text('window.ran')", ".question:has-text('And now?')"];
+    await streamer.click(`${second} button:text-is('Pin')`);
+    await viewer.waitForSelector("#panel-questions .pinned:has-text('Pinned'):has-text('And now?')", WAIT);
+    // What is pinned stands first, however many votes another one has.
+    await shows(viewer, "And now?", HOSTILE);
+    await streamer.click(`${first} button:has-text('Put on screen')`);
+    await viewer.waitForSelector("#panel-questions .pinned:has-text('On screen now'):has-text('window.ran')", WAIT);
     await browser.look(viewer, "questions");
     await browser.look(streamer, "studio-questions");
     await browser.axe(viewer, "questions");
     await browser.axe(streamer, "studio questions");
-    await streamer.click(".question summary:has-text('Answer in writing')");
-    await streamer.fill(".question [data-act=answer]", HOSTILE);
-    await streamer.press(".question [data-act=answer]", "Enter");
+    await streamer.click(`${first} summary:has-text('Answer in writing')`);
+    await streamer.fill(`${first} [data-act=answer]`, HOSTILE);
+    await streamer.press(`${first} [data-act=answer]`, "Enter");
     await viewer.click("#panel-questions button:has-text('Answered')");
     await viewer.waitForSelector(".question .quote", WAIT);
     // And one that the moment of the stream answers.
-    await streamer.fill("#question-input", "And now?");
-    await streamer.click("#panel-questions button:has-text('Ask')");
-    await streamer.click(".question:has-text('And now?') button:has-text('Put on screen')");
-    await streamer.click(".question:has-text('And now?') button:has-text('Answered')");
+    await streamer.click(`${second} button:has-text('Put on screen')`);
+    await streamer.click(`${second} button:has-text('Answered')`);
     await viewer.waitForSelector(".question:has-text('And now?'):has-text('Answered at')", WAIT);
     await harmless(viewer);
     await harmless(streamer);
@@ -345,6 +387,19 @@ try {
     await viewer.click(".golive");
     await viewer.waitForSelector(".golive:not(.behind)", WAIT);
     await plays(viewer);
+    // The bar reaches over the whole window, from its first second.
+    const wanted = await viewer.evaluate(() => {
+      const seek = document.querySelector(".seek");
+      seek.value = Number(seek.min) + 4;
+      for (const event of ["input", "change"]) seek.dispatchEvent(new Event(event));
+      return Number(seek.value);
+    });
+    await viewer.waitForFunction((from) => Math.abs(document.querySelector("video").currentTime - from) < 5, wanted, WAIT);
+    await viewer.waitForSelector(".golive.behind", WAIT);
+    await plays(viewer);
+    await viewer.focus("#video");
+    await viewer.keyboard.press("l");
+    await viewer.waitForSelector(".golive:not(.behind)", WAIT);
   });
 
   await step("the player by keyboard: pause, sound, full screen, tabs", async () => {
@@ -368,8 +423,42 @@ try {
     await viewer.focus("#tab-chat");
     await viewer.keyboard.press("ArrowRight");
     await viewer.waitForSelector("#tab-questions[aria-selected=true]:focus", WAIT);
-    await viewer.keyboard.press("ArrowLeft");
+    await viewer.keyboard.press("Home");
     await viewer.waitForSelector("#tab-chat[aria-selected=true]:focus", WAIT);
+    await viewer.keyboard.press("End");
+    await viewer.waitForSelector("#tab-voice[aria-selected=true]:focus", WAIT);
+    await viewer.keyboard.press("ArrowRight");
+    await viewer.waitForSelector("#tab-chat[aria-selected=true]:focus", WAIT);
+  });
+
+  await step("rings, announcements and stillness", async () => {
+    for (const page of [viewer, streamer]) await ringed(page);
+    const log = await viewer.locator("#panel-chat [role=log]").getAttribute("aria-live");
+    if (log !== "polite") throw new Error(`the chat's aria-live is ${log}`);
+    const moving = () => viewer.evaluate(() => document.getAnimations().length);
+    if (await moving() === 0) throw new Error("nothing moves: there is nothing to still");
+    await viewer.emulateMedia({ reducedMotion: "reduce" });
+    if (await moving() > 0) throw new Error("it moves for who asked for stillness");
+    await viewer.emulateMedia({ reducedMotion: "no-preference" });
+  });
+
+  await step("the desk on a phone: what happens now first, and a way to each part", async () => {
+    const size = streamer.viewportSize();
+    await streamer.setViewportSize({ width: 390, height: 844 });
+    const tops = await streamer.evaluate(() => [".jumps", ".desk .player", "#room", "#health", ".edit"].map((one) => document.querySelector(one).getBoundingClientRect().top));
+    if (tops.some((top, n) => n && top <= tops[n - 1])) throw new Error(`the order is ${tops}`);
+    for (const [name, part] of [["Health", "#health"], ["Chat", "#room"], ["Encoder", ".connect[open]"]]) {
+      await streamer.click(`.jumps button:has-text("${name}")`);
+      await streamer.waitForFunction((one) => {
+        const found = document.querySelector(one);
+        const top = found?.getBoundingClientRect().top;
+        const under = document.querySelector(".jumps").getBoundingClientRect().bottom;
+        return found === document.activeElement && top >= under - 1 && top < innerHeight / 2;
+      }, part, WAIT);
+    }
+    await streamer.click(".connect summary");
+    await streamer.setViewportSize(size);
+    if (await streamer.isVisible(".jumps")) throw new Error("there is no need for the bar on a desktop");
   });
 
   await step("pause and resume while it plays", async () => {
@@ -377,8 +466,51 @@ try {
     await state(viewer, "paused");
     await plays(viewer, 3);
     await browser.look(viewer, "watch-paused");
+    await streamer.waitForSelector(".health .light:has-text('is not shown')", WAIT);
     await streamer.click("button:has-text('Resume')");
     await state(viewer, "live");
+    await plays(viewer, 3);
+    if (reasons.join() !== "paused") throw new Error(`told: ${reasons}`);
+  });
+
+  await step("the encoder alone is lost: the page says so, and the slate plays", async () => {
+    encoder.kill("SIGKILL");
+    await state(viewer, "reconnecting");
+    await viewer.waitForSelector(".notice.small:has-text('Reconnecting')", WAIT);
+    if (!reasons.includes("reconnecting")) throw new Error("no frame said so");
+    await light(streamer, "error", "Nothing comes from the encoder");
+    await plays(viewer, 3);
+    await browser.look(viewer, "watch-reconnecting");
+    await browser.look(streamer, "studio-reconnecting");
+  });
+
+  await step("another encoder comes, which has its faults: in words, with what to do", async () => {
+    // No key frame for 10 s and more; 10 pictures a second, of which 2 are dropped.
+    encoder = await start(["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=10", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+      "-vf", "select='gt(mod(n,10),1)'", "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+      "-g", "100", "-sc_threshold", "0", "-b:v", "600k", "-c:a", "aac", "-ac", "2", "-t", "600"]);
+    await state(viewer, "live");
+    await light(streamer, "error", "Something is wrong");
+    const issue = (words) => streamer.waitForSelector(`.issues li${words.map((one) => `:has-text("${one}")`).join("")}`, WAIT);
+    await issue(["pictures a second arrive.", "Lower the resolution"]);
+    await issue(["Pictures are missing", "Lower the bit rate if the upload is too slow"]);
+    await streamer.waitForFunction(() => [...document.querySelectorAll(".graph")].some((one) => /Dropped frames\s+[1-9]/.test(one.textContent)), null, WAIT);
+    await issue(["The newest segment has no key frame", "Set the encoder's key frame interval to 2 seconds."]);
+    await browser.look(streamer, "studio-issues");
+    await browser.axe(streamer, "studio issues");
+    await streamer.click("#language");
+    await light(streamer, null, "Algo está mal");
+    await issue(["imágenes por segundo.", "Baja la resolución"]);
+    await issue(["Faltan imágenes", "Baja la tasa si la subida es lenta"]);
+    await issue(["El último segmento no tiene fotograma clave", "Pon el intervalo de fotogramas clave"]);
+    await streamer.screenshot({ path: `${screenshots}/studio-issues-spanish.png`, fullPage: true });
+    await streamer.click("#language");
+    encoder.kill("SIGKILL");
+    await state(viewer, "reconnecting");
+    encoder = await start(clip);
+    await state(viewer, "live");
+    await light(streamer, "good", "Everything is well");
+    await streamer.waitForFunction(() => document.querySelectorAll(".issues li").length === 0, null, WAIT);
     await plays(viewer, 3);
   });
 
@@ -392,7 +524,7 @@ try {
     console.log("RESTART");
     await answer();
     encoder.kill("SIGKILL");
-    encoder = publish(clip, await streamer.inputValue("#rtmp-server"), await streamer.inputValue("#stream-key"));
+    encoder = await start(clip);
     await plays(viewer, 4);
     await state(viewer, "live");
     await viewer.waitForSelector("#room[data-connection=open]", WAIT);
@@ -422,22 +554,33 @@ try {
     await streamer.fill("#new-moderator", "bob");
     await streamer.click("button:has-text('Add')");
     await streamer.waitForSelector("li:has-text('bob') button:has-text('Remove')", WAIT);
-    const file = await streamer.getAttribute("li:has-text('window.ran') a:has-text('Download')", "href", WAIT);
+    const recording = streamer.locator("li:has-text('window.ran')");
+    const file = await recording.locator("a:has-text('Download')").getAttribute("href", WAIT);
     if (file !== `${base}/live/${uid}/source/recording.ts`) throw new Error(`the recording is at ${file}`);
     await browser.look(streamer, "studio-recordings");
     await browser.axe(streamer, "studio recordings");
-    const late = await browser.window("late", base);
-    await late.goto(`${base}/watch/${uid}`);
-    await plays(late);
-    await late.waitForSelector(".seek:visible", WAIT);
-    await browser.look(late, "watch-recording");
-    await browser.axe(late, "recording");
-    await late.context().close();
+    const [download] = await Promise.all([streamer.waitForEvent("download", WAIT), recording.locator("a:has-text('Download')").click()]);
+    if (download.suggestedFilename() !== `${uid}.ts`) throw new Error(`it is saved as ${download.suggestedFilename()}`);
+    await download.saveAs(`${screenshots}/recording.ts`);
+    const { bytes, seconds } = whole(`${screenshots}/recording.ts`);
+    await recording.locator("a:has-text('Play')").click();
+    await state(streamer, "ended");
+    await plays(streamer);
+    await streamer.waitForSelector(".seek:visible", WAIT);
+    const shown_s = await streamer.evaluate(() => document.querySelector("video").duration);
+    console.log(`the recording: ${bytes} bytes, ${seconds} s; played as ${shown_s} s`);
+    if (Math.abs(shown_s - seconds) > 5) throw new Error(`${seconds} s in the file, ${shown_s} s on the page`);
+    await browser.look(streamer, "watch-recording");
+    await browser.axe(streamer, "recording");
+    await streamer.goBack();
+    await streamer.waitForSelector("li:has-text('bob') button:has-text('Remove')", WAIT);
     await streamer.click("li:has-text('bob') button:has-text('Remove')");
     await streamer.waitForSelector("li:has-text('bob'):has(button)", { ...WAIT, state: "detached" });
     await streamer.click("li:has-text('window.ran') button:has-text('Delete')");
     await streamer.click("dialog button:has-text('Delete')");
     await streamer.waitForSelector("li:has-text('window.ran') button", { ...WAIT, state: "detached" });
+    const { status } = await fetch(file);
+    if (status !== 404) throw new Error(`the deleted recording answers ${status}`);
   });
 
   await harmless(viewer);
