@@ -59,13 +59,20 @@ def mirror(bench, source, *paths):
     """The files as cauce serves them, in a directory for nginx."""
     root = bench.scratch / "mirror"
     for path in paths:
-        file = root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
         body = source.get(path)[1]
-        file.write_bytes(body)
+        write(root, path, body)
         if path.endswith("m3u8"):
-            file.with_name(file.name + ".gz").write_bytes(gzip.compress(body, mtime=0))
+            write(root, path + ".gz", gzip.compress(body, mtime=0))
     return root
+
+
+def write(root, path, body):
+    """A file that no reader sees half of."""
+    file = root / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(file.name + ".new")
+    new.write_bytes(body)
+    new.rename(file)
 
 
 def unchanged(bench, table, tools, playlist):

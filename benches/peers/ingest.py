@@ -110,6 +110,33 @@ def latency(bench, table, count, clip, watched=8):
         bench.say(f"{workload}: {tool} median {statistics.median(listed):.1f} ms, longest {max(listed):.1f} ms of {len(listed)}")
 
 
+def first(bench, table, count, clip):
+    """From a publisher's first byte until its first segment is listed: mostly the first GOP itself."""
+    workload = f"first byte to playable, {count} x {clip}"
+    for tool, start in bench.turns(servers(bench, count)):
+        server = start()
+        try:
+            cpu = server.cpu_seconds()
+            listed = Load(bench, server, bench.clip(clip), ["--first"]).end()["listed_ms"]
+            cpu = server.cpu_seconds() - cpu
+            peak = server.peak_mb()
+        finally:
+            server.stop()
+        table.add(workload, "median ms", tool, statistics.median(listed))
+        table.add(workload, "longest ms", tool, max(listed))
+        table.add(workload, "CPU-s of all", tool, cpu)
+        table.add(workload, "peak memory, MB", tool, peak)
+        bench.say(f"{workload}: {tool} median {statistics.median(listed):.0f} ms, longest {max(listed):.0f} ms")
+
+
+def growth(bench, table, counts, clip):
+    """What a stream costs as streams become more; of the last to the one in the middle of them."""
+    for count in counts:
+        realtime(bench, table, count, clip)
+    few, many = counts[1], counts[-1]
+    table.growth(f"realtime, {{}} x {clip}", "CPU-s a stream-minute", few, many)
+
+
 def flat_out(bench, table, count, clip, megabytes):
     """MB/s and CPU seconds a GB when publishers send as fast as they are read."""
     workload = f"flat out, {count} x {clip}"
