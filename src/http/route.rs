@@ -1,6 +1,8 @@
 //! What a method and a path ask for. Pure: it does not know whether what is named exists, and a
 //! path that names nothing that could exist never gets further than here.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 
 use super::assets::{self, Asset};
@@ -168,7 +170,10 @@ fn name<T>(parsed: Option<T>) -> Result<T, RouteError> {
 
 /// Undoes percent-encoding (RFC 3986 2.1). What could be read as another path further on is refused:
 /// an encoded slash or backslash, control characters, `.` and `..` as a whole part, bytes that are no UTF-8.
-fn decode(path: &str) -> Result<String, RouteError> {
+fn decode(path: &str) -> Result<Cow<'_, str>, RouteError> {
+    if is_plain(path) {
+        return Ok(Cow::Borrowed(path));
+    }
     let mut out = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
@@ -185,7 +190,17 @@ fn decode(path: &str) -> Result<String, RouteError> {
     if text.split('/').any(|part| part == "." || part == "..") {
         return Err(RouteError::BadRequest);
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
+}
+
+/// Whether nothing of a path needs another look, as it is with nearly all.
+fn is_plain(path: &str) -> bool {
+    let mut before = b'/';
+    path.bytes().all(|byte| {
+        let begins_with_dot = before == b'/' && byte == b'.';
+        before = byte;
+        byte.is_ascii_graphic() && byte != b'%' && byte != b'\\' && !begins_with_dot
+    })
 }
 
 /// The byte that two hexadecimal digits stand for.
