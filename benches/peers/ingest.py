@@ -9,8 +9,10 @@ import time
 
 from servers import Cauce, Nginx
 
-# Before anything is counted: connections, first segments, first thumbnails.
+# Before anything is counted: connections, first segments, first thumbnails. These are made one by one, of each
+# stream.
 WARM_UP_S = 6
+WARM_UP_EACH_S = 0.05
 BUDGET = {"CAUCE_LIMITS__MEMORY_BUDGET": "64MiB"}
 # The picture of a stream costs a decoded key frame each time; nginx-rtmp makes none.
 NO_THUMBNAILS = BUDGET | {"CAUCE_THUMBNAIL__INTERVAL": "1h"}
@@ -75,11 +77,12 @@ def servers(bench, count, with_variants=False):
 def realtime(bench, table, count, clip, with_variants=False):
     """CPU seconds of each server for a minute of one stream, and its peak memory."""
     workload = f"realtime, {count} x {clip}"
+    warm_up_s = WARM_UP_S + WARM_UP_EACH_S * count
     for tool, start in bench.turns(servers(bench, count, with_variants)):
         server = start()
         try:
-            load = Load(bench, server, bench.clip(clip), ["--seconds", WARM_UP_S + bench.seconds + 1])
-            time.sleep(WARM_UP_S)
+            load = Load(bench, server, bench.clip(clip), ["--seconds", warm_up_s + bench.seconds + 1])
+            time.sleep(warm_up_s)
             cpu, begin = server.cpu_seconds(), time.monotonic()
             time.sleep(bench.seconds)
             cpu, took = server.cpu_seconds() - cpu, time.monotonic() - begin
