@@ -23,9 +23,11 @@ mod input;
 mod output;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use input::Input;
 use output::Output;
+use writing::{Ended, Writing};
 
 /// One open segment. A file has one publisher, whom we trust more than the network's, and fewer
 /// keyframes than live streams; so this is above `limits.segment_bytes`.
@@ -137,16 +139,12 @@ pub fn run(options: &Options) -> Result<Summary> {
     let mut job = Job {
         reader: flv::Reader::new(flv::MAX_DATA_BYTES),
         segmenter: Segmenter::new(options.segmenter.clone(), None),
-        output,
+        output: Writing::start(output)?,
         notices: BTreeMap::new(),
     };
     let outcome = job.read_all(&mut input, &progress);
     progress.finish_and_clear();
-    let stop = match outcome {
-        Ok(()) => None,
-        Err(Stop::Output(error)) => return Err(error),
-        Err(stop) => Some(stop),
-    };
+    let stop = outcome.err();
     let closed = job.close()?;
     let summary = Summary {
         elapsed: started.elapsed(),
@@ -170,8 +168,14 @@ enum Stop {
     Refused(u64, segmenter::Refusal),
     /// The operating system failed to read on from this byte.
     Unreadable(u64, io::Error),
-    /// Output could not be written; nothing more is tried.
-    Output(Error),
+    /// Output could not be written; nothing more is tried. Closing it tells why.
+    Output,
+}
+
+impl From<Ended> for Stop {
+    fn from(_: Ended) -> Self {
+        Self::Output
+    }
 }
 
 impl Stop {
@@ -180,7 +184,8 @@ impl Stop {
             Self::Damaged(error) => (Kind::Config, error.offset, error.what.to_string()),
             Self::Refused(offset, refusal) => (Kind::Config, offset, refusal.to_string()),
             Self::Unreadable(offset, error) => (Kind::Unavailable, offset, error.to_string()),
-            Self::Output(error) => return error,
+            // Closing it was tried first, and told the reason.
+            Self::Output => return Error::new(Kind::Unavailable, "the output ended early"),
         };
         let rest = match summary.segments {
             0 => "nothing was written".to_owned(),
@@ -199,7 +204,7 @@ impl Stop {
 struct Job {
     reader: flv::Reader,
     segmenter: Segmenter,
-    output: Output,
+    output: Writing,
     notices: BTreeMap<&'static str, u64>,
 }
 
@@ -221,7 +226,7 @@ impl Job {
             }
         };
         self.segmenter.finish();
-        self.drain().map_err(Stop::Output)?;
+        self.drain()?;
         ended
     }
 
@@ -231,16 +236,16 @@ impl Job {
                 return Ok(());
             };
             let pushed = self.segmenter.push(&tag);
-            self.drain().map_err(Stop::Output)?;
+            self.drain()?;
             pushed.map_err(|refusal| Stop::Refused(self.reader.tag_offset(), refusal))?;
         }
     }
 
-    fn drain(&mut self) -> Result<()> {
+    fn drain(&mut self) -> Result<(), Ended> {
         while let Some(output) = self.segmenter.poll() {
             match output {
-                segmenter::Output::Tracks(tracks) => self.output.tracks(&tracks),
-                segmenter::Output::Segment(segment) => self.output.segment(&segment)?,
+                segmenter::Output::Tracks(tracks) => self.output.tracks(tracks)?,
+                segmenter::Output::Segment(segment) => self.output.segment(segment)?,
                 segmenter::Output::Notice(notice) => self.notice(&notice),
             }
         }

@@ -1,7 +1,7 @@
 //! Names, parsed once at the edge: whoever holds one need not check it again. It does not know
 //! whether what is named exists.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -11,6 +11,8 @@ const TOKEN_CHARS: usize = 22;
 const WORD_CHARS_MAX: usize = 32;
 /// Characters of a random session id: 36^10, so that a stream's sessions never meet by chance.
 const SESSION_CHARS: usize = 10;
+/// What the publisher sends, and so far the only rendition.
+const SOURCE: &str = "source";
 /// Digits of the largest sequence number, which fits a u64 without an overflow check.
 const SEQUENCE_DIGITS_MAX: usize = 19;
 
@@ -28,7 +30,7 @@ pub struct SessionId(Arc<str>);
 
 /// A rendition: `[a-z0-9_]{1,32}`; `source` is what the publisher sends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Rendition(Arc<str>);
+pub struct Rendition(Cow<'static, str>);
 
 /// `{session}-{sequence}.ts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,14 +68,18 @@ text! {
 impl Rendition {
     /// Parses a name; `None` when it has not its form.
     pub fn parse(text: &str) -> Option<Self> {
+        // Asked for with every playlist and segment, so it costs no allocation.
+        if text == SOURCE {
+            return Some(Self::source());
+        }
         is_word(text, |b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'
         })
-        .then(|| Self(text.into()))
+        .then(|| Self(Cow::Owned(text.to_owned())))
     }
     /// `source`.
     pub fn source() -> Self {
-        Self("source".into())
+        Self(Cow::Borrowed(SOURCE))
     }
     /// Its text.
     pub fn as_str(&self) -> &str {
@@ -104,8 +110,8 @@ fn is_token(text: &str) -> bool {
     text.len() == TOKEN_CHARS
         && !text.starts_with('-')
         && URL_SAFE_NO_PAD
-            .decode(text)
-            .is_ok_and(|bytes| bytes.len() == 16)
+            .decode_slice(text, &mut [0; TOKEN_CHARS])
+            .is_ok_and(|bytes| bytes == 16)
 }
 
 fn is_session(text: &str) -> bool {

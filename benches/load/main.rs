@@ -1,10 +1,12 @@
-//! A load of RTMP publishers for `benches/peers/run`: one thread that sends each message when it is
-//! due, or as fast as the server takes them. It does not know which server it talks to.
+//! A load for `benches/peers/run`: RTMP publishers on one thread that sends each message when it is due (or as
+//! fast as the server takes them), or viewers on a few threads. It does not know which server it talks to.
 //!
 //! Prints `started` when every publisher was accepted, and in the end one line of JSON.
 
 mod clip;
+mod first;
 mod publisher;
+mod viewers;
 mod watch;
 
 use std::{
@@ -18,6 +20,7 @@ use std::{
 
 use clip::Clip;
 use publisher::Publisher;
+use viewers::Audience;
 use watch::Watch;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -29,12 +32,16 @@ load: publishes a clip many times at once; benches/peers/run calls it.
   --streams FILE     one line a publisher: its key, and the path of its media playlist
   --seconds N        how long in real time [20]
   --flat-out BYTES   so many bytes of each publisher as fast as possible, instead
-  --http ADDRESS     where playlists are, for --watch
-  --watch N          measure for so many publishers from a key frame's due time to its segment's listing";
+  --http ADDRESS     where playlists are, for the three below
+  --watch N          measure for so many publishers from a key frame's due time to its segment's listing
+  --first            measure from each publisher's first byte to its first segment's listing, instead
+  --viewers N        so many viewers of the first stream, of --http, instead of publishers";
 
 struct Options {
     rtmp: SocketAddr,
     http: Option<SocketAddr>,
+    viewers: Option<usize>,
+    is_first: bool,
     clip: String,
     streams: Vec<(String, String)>,
     seconds: f64,
@@ -48,24 +55,66 @@ fn main() -> Result<()> {
         println!("{USAGE}");
         return Ok(());
     };
+    if let Some(count) = options.viewers {
+        return watched(count, &options);
+    }
     let clip = Clip::open(&options.clip)?;
+    if options.is_first {
+        started()?;
+        let http = options.http.ok_or(USAGE)?;
+        let took = first::listed_ms(options.rtmp, http, &options.streams, &clip)?;
+        println!(r#"{{"listed_ms":{took:.3?}}}"#);
+        return Ok(());
+    }
     let mut publishers = Vec::with_capacity(options.streams.len());
     for (key, _) in &options.streams {
         publishers.push(Publisher::connect(options.rtmp, "live", key)?);
     }
-    println!("started");
-    std::io::stdout().flush()?;
+    started()?;
     match options.flat_out_bytes {
         Some(bytes) => flat_out(publishers, &clip, bytes),
         None => in_real_time(publishers, clip, &options),
     }
 }
 
+/// Whoever started this may begin to count.
+fn started() -> Result<()> {
+    println!("started");
+    Ok(std::io::stdout().flush()?)
+}
+
+/// Viewers of the first stream, and what they had.
+fn watched(count: usize, options: &Options) -> Result<()> {
+    let audience = Audience {
+        http: options.http.ok_or(USAGE)?,
+        playlist: options.streams.first().ok_or(USAGE)?.1.clone(),
+        count,
+        lasting: Duration::from_secs_f64(options.seconds),
+    };
+    started()?;
+    let mut seen = audience.watch()?;
+    seen.took_ms.sort_by(f64::total_cmp);
+    let at = |share: f64| seen.took_ms[(seen.took_ms.len() as f64 * share) as usize];
+    println!(
+        r#"{{"playlists":{},"unchanged":{},"segments":{},"bytes":{},"took_ms_median":{:.3},"took_ms_p99":{:.3}}}"#,
+        seen.playlists,
+        seen.unchanged,
+        seen.segments,
+        seen.bytes,
+        at(0.5),
+        at(0.99),
+    );
+    Ok(())
+}
+
 fn options() -> Result<Option<Options>> {
     let mut found = std::collections::HashMap::new();
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     while let Some(name) = arguments.next() {
-        let value = arguments.next().ok_or(USAGE)?;
+        let value = match &name[..] {
+            "--first" => String::new(),
+            _ => arguments.next().ok_or(USAGE)?,
+        };
         found.insert(name, value);
     }
     let mut take = |name: &str| found.remove(name);
@@ -81,6 +130,8 @@ fn options() -> Result<Option<Options>> {
         .collect();
     Ok(Some(Options {
         rtmp: rtmp.parse()?,
+        viewers: take("--viewers").map(|n| n.parse()).transpose()?,
+        is_first: take("--first").is_some(),
         http: take("--http").map(|a| a.parse()).transpose()?,
         clip,
         streams,

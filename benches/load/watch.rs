@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Between two questions.
-const EVERY: Duration = Duration::from_millis(1);
+pub const EVERY: Duration = Duration::from_millis(1);
 /// What takes longer is counted as this.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -62,7 +62,7 @@ fn watch(http: SocketAddr, path: &str, dues: &mpsc::Receiver<Instant>) -> Vec<f6
 }
 
 /// The last line of the playlist that is no tag.
-fn newest_segment(http: SocketAddr, path: &str) -> io::Result<Option<String>> {
+pub fn newest_segment(http: SocketAddr, path: &str) -> io::Result<Option<String>> {
     let mut socket = TcpStream::connect(http)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     write!(

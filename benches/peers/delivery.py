@@ -2,7 +2,6 @@
 how figures are shown."""
 
 import gzip
-import http.client
 import json
 import subprocess
 import time
@@ -10,7 +9,7 @@ import time
 from ingest import NO_THUMBNAILS, Load
 from servers import Cauce, Nginx
 
-# From the first publish to a full window that nobody changes any more.
+# From the first publish to a full window.
 WINDOW_S = 15
 COUNT = """
 done = function(summary)
@@ -24,64 +23,75 @@ end
 def delivery(bench, table):
     if "wrk" not in bench.installed:
         return
-    tools = {}
-    source = Cauce(bench.cauce, bench.scratch, 1, NO_THUMBNAILS | {"CAUCE_HLS__RECONNECT_GRACE": "1h"})
+    tools, publisher = {}, None
+    source = Cauce(bench.cauce, bench.scratch, 1, NO_THUMBNAILS)
     try:
-        Load(bench, source, bench.clip("720p30"), ["--seconds", WINDOW_S]).end()
+        # It goes on: without it a slate would take the window's place. One stream costs a thousandth of a core.
+        publisher = Load(bench, source, bench.clip("720p30"), ["--seconds", 24 * 3600])
+        time.sleep(WINDOW_S)
         playlist = source.streams[0][1]
-        _, text = source.get(playlist)
-        # The last one was cut off by the end of the load.
-        names = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
-        segment = playlist.rsplit("/", 1)[0] + "/" + names[-2]
+        segment = newest(source, playlist)
         tools["cauce"] = source
         if "nginx" in bench.installed:
             tools["nginx"] = Nginx(bench.scratch, 0, root=mirror(bench, source, playlist, segment))
         size = len(source.get(segment)[1])
         kinds = {
-            "playlist": (playlist, []),
-            "playlist, gzip": (playlist, ["-H", "Accept-Encoding: gzip"]),
-            f"segment of {size // 1000} KB": (segment, []),
+            "playlist": [],
+            "playlist, gzip": ["-H", "Accept-Encoding: gzip"],
+            # Of a player that has the playlist, whichever that is now.
+            "playlist, 304": ["-H", "If-None-Match: *"],
+            f"segment of {size // 1000} KB": [],
         }
-        for kind, (path, headers) in kinds.items():
+        for kind, headers in kinds.items():
             for tool, server in bench.turns(tools):
+                path = playlist
+                if kind.startswith("segment"):
+                    # What cauce has listed now: its window has moved on.
+                    path = newest(source, playlist) if tool == "cauce" else segment
                 once(bench, table, kind, tool, server, path, headers)
-        unchanged(bench, table, tools, playlist)
     finally:
-        source.stop()
-        if "nginx" in tools:
-            tools["nginx"].stop()
+        if publisher:
+            publisher.process.kill()
+            publisher.process.wait()
+        for server in [source, *tools.values()]:
+            if server.process.poll() is None:
+                server.stop()
     for measure in ["requests/s", "requests/s of one core"]:
         table.goal("delivery, playlist", measure, "cauce", "nginx", least=1.2)
     table.goal(f"delivery, segment of {size // 1000} KB", "CPU-s/GB", "cauce", "nginx", most=0.8)
+
+
+def newest(source, playlist):
+    """The path of the last segment listed."""
+    lines = source.get(playlist)[1].decode().splitlines()
+    return playlist.rsplit("/", 1)[0] + "/" + [line for line in lines if line and not line.startswith("#")][-1]
 
 
 def mirror(bench, source, *paths):
     """The files as cauce serves them, in a directory for nginx."""
     root = bench.scratch / "mirror"
     for path in paths:
-        file = root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
         body = source.get(path)[1]
-        file.write_bytes(body)
+        write(root, path, body)
         if path.endswith("m3u8"):
-            file.with_name(file.name + ".gz").write_bytes(gzip.compress(body, mtime=0))
+            write(root, path + ".gz", gzip.compress(body, mtime=0))
     return root
 
 
-def unchanged(bench, table, tools, playlist):
-    """A player that has the playlist already."""
-    for tool, server in bench.turns(tools):
-        connection = http.client.HTTPConnection("127.0.0.1", server.http)
-        connection.request("GET", playlist)
-        tag = connection.getresponse().headers["ETag"]
-        connection.close()
-        once(bench, table, "playlist, 304", tool, server, playlist, ["-H", f"If-None-Match: {tag}"])
+def write(root, path, body):
+    """A file that no reader sees half of."""
+    file = root / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(file.name + ".new")
+    new.write_bytes(body)
+    new.rename(file)
 
 
 def once(bench, table, kind, tool, server, path, headers, connections=64):
     script = bench.scratch / "count.lua"
     script.write_text(COUNT)
-    seconds = max(2, round(bench.seconds / 4))
+    # Shorter than a segment stays.
+    seconds = min(6, max(2, round(bench.seconds / 4)))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), *headers]
     cpu = server.cpu_seconds()
     ran = subprocess.run([*command, f"http://127.0.0.1:{server.http}{path}"], check=True, capture_output=True, text=True)

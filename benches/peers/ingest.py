@@ -9,8 +9,10 @@ import time
 
 from servers import Cauce, Nginx
 
-# Before anything is counted: connections, first segments, first thumbnails.
+# Before anything is counted: connections, first segments, first thumbnails. These are made one by one, of each
+# stream.
 WARM_UP_S = 6
+WARM_UP_EACH_S = 0.05
 BUDGET = {"CAUCE_LIMITS__MEMORY_BUDGET": "64MiB"}
 # The picture of a stream costs a decoded key frame each time; nginx-rtmp makes none.
 NO_THUMBNAILS = BUDGET | {"CAUCE_THUMBNAIL__INTERVAL": "1h"}
@@ -75,11 +77,12 @@ def servers(bench, count, with_variants=False):
 def realtime(bench, table, count, clip, with_variants=False):
     """CPU seconds of each server for a minute of one stream, and its peak memory."""
     workload = f"realtime, {count} x {clip}"
+    warm_up_s = WARM_UP_S + WARM_UP_EACH_S * count
     for tool, start in bench.turns(servers(bench, count, with_variants)):
         server = start()
         try:
-            load = Load(bench, server, bench.clip(clip), ["--seconds", WARM_UP_S + bench.seconds + 1])
-            time.sleep(WARM_UP_S)
+            load = Load(bench, server, bench.clip(clip), ["--seconds", warm_up_s + bench.seconds + 1])
+            time.sleep(warm_up_s)
             cpu, begin = server.cpu_seconds(), time.monotonic()
             time.sleep(bench.seconds)
             cpu, took = server.cpu_seconds() - cpu, time.monotonic() - begin
@@ -108,6 +111,33 @@ def latency(bench, table, count, clip, watched=8):
         table.add(workload, "key frame due to listed, median ms", tool, statistics.median(listed))
         table.add(workload, "key frame due to listed, p99 ms", tool, statistics.quantiles(listed, n=100)[98])
         bench.say(f"{workload}: {tool} median {statistics.median(listed):.1f} ms, longest {max(listed):.1f} ms of {len(listed)}")
+
+
+def first(bench, table, count, clip):
+    """From a publisher's first byte until its first segment is listed: mostly the first GOP itself."""
+    workload = f"first byte to playable, {count} x {clip}"
+    for tool, start in bench.turns(servers(bench, count)):
+        server = start()
+        try:
+            cpu = server.cpu_seconds()
+            listed = Load(bench, server, bench.clip(clip), ["--first"]).end()["listed_ms"]
+            cpu = server.cpu_seconds() - cpu
+            peak = server.peak_mb()
+        finally:
+            server.stop()
+        table.add(workload, "median ms", tool, statistics.median(listed))
+        table.add(workload, "longest ms", tool, max(listed))
+        table.add(workload, "CPU-s of all", tool, cpu)
+        table.add(workload, "peak memory, MB", tool, peak)
+        bench.say(f"{workload}: {tool} median {statistics.median(listed):.0f} ms, longest {max(listed):.0f} ms")
+
+
+def growth(bench, table, counts, clip):
+    """What a stream costs as streams become more; of the last to the one in the middle of them."""
+    for count in counts:
+        realtime(bench, table, count, clip)
+    few, many = counts[1], counts[-1]
+    table.growth(f"realtime, {{}} x {clip}", "CPU-s a stream-minute", few, many)
 
 
 def flat_out(bench, table, count, clip, megabytes):

@@ -21,6 +21,16 @@ class Table:
         a peer the figure itself."""
         self.goals[workload, measure, tool] = peer, most, least
 
+    def growth(self, workload, measure, few, many):
+        """Each tool's figure of the workload of `many` as a ratio to that of `few`, round by round: it is not
+        to grow."""
+        before, after = (self.figures[workload.format(count), measure] for count in (few, many))
+        name, what = workload.format("n"), f"{measure}: of {many:,} to that of {few:,}"
+        for tool, figures in after.items():
+            for one, other in zip(figures, before[tool]):
+                self.add(name, what, tool, one / other)
+        self.goal(name, what, "cauce", None, most=1)
+
     def absent(self, text):
         self.missing.append(text)
 

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 /// Bytes read at once: few enough to stay in the processor's cache until they are copied into a
-/// segment. For the same reason nothing is read ahead on another core.
+/// segment. For the same reason they are read where they are segmented.
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Buffers in turn: the segmenter keeps the last few audio frames of a chunk until it has some of
 /// the next.

@@ -173,6 +173,19 @@ fn a_path_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn what_the_thread_could_not_write_is_told_in_the_end() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("out");
+    let writing = Writing::start(Output::new(&out, DATE).unwrap()).unwrap();
+    fs::write(&out, "in the way").unwrap();
+    // It has ended once nobody takes what is sent; that it takes the first is not promised.
+    while writing.segment(segment(180_000, &[b"x"])).is_ok() {}
+    let error = error_of(writing.close());
+    assert_eq!(error.kind, Kind::Unavailable);
+    assert!(error.context.ends_with("out/index.m3u8"), "{error}");
+}
+
+#[test]
 fn a_file_where_a_directory_should_be_is_named() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::Counter;
 use tokio::time::Instant;
 
 /// How long each kind of stillness is allowed.
@@ -66,13 +67,15 @@ pub struct Activity {
     head: AtomicU64,
     /// Since when the socket takes no more bytes.
     blocked: AtomicU64,
-    /// When a body last gave a piece.
+    /// When a body last gave a piece, of streams that share the connection.
     moved: AtomicU64,
+    /// Bytes that bodies gave.
+    sent: Counter,
 }
 
 impl Activity {
-    /// A connection accepted now.
-    pub fn new(patience: Patience) -> Arc<Self> {
+    /// A connection accepted now; `sent` counts its bodies' bytes.
+    pub fn new(patience: Patience, sent: Counter) -> Arc<Self> {
         Arc::new(Self {
             accepted: Instant::now(),
             patience,
@@ -84,6 +87,7 @@ impl Activity {
             head: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            sent,
         })
     }
 
@@ -175,7 +179,16 @@ impl Ticket {
             self.answered = true;
             self.activity.answering.fetch_sub(1, Relaxed);
         }
-        self.activity.moved.store(self.activity.now(), Relaxed);
+        // Nobody asks while a request has the connection to itself.
+        if self.activity.multiplexed.load(Relaxed) {
+            self.activity.moved.store(self.activity.now(), Relaxed);
+        }
+    }
+
+    /// A body gave bytes to be sent.
+    pub fn gave(&mut self, bytes: usize) {
+        self.progress();
+        self.activity.sent.increment(bytes as u64);
     }
 }
 
@@ -208,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_newcomer_has_the_time_of_a_head() {
-        let activity = Activity::new(PATIENCE);
+        let activity = Activity::new(PATIENCE, Counter::noop());
         pass(9).await;
         assert!(activity.check().is_ok());
         pass(1).await;
@@ -217,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_drips_is_not_extended() {
-        let activity = Activity::new(PATIENCE);
+        let activity = Activity::new(PATIENCE, Counter::noop());
         drop(activity.begin(false));
         pass(60).await;
         activity.received();
@@ -230,7 +243,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn between_requests_it_may_rest_longer() {
-        let activity = Activity::new(PATIENCE);
+        let activity = Activity::new(PATIENCE, Counter::noop());
         drop(activity.begin(false));
         pass(74).await;
         assert!(activity.check().is_ok());
@@ -240,7 +253,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_blocked_write_ends_it_and_progress_does_not() {
-        let activity = Activity::new(PATIENCE);
+        let activity = Activity::new(PATIENCE, Counter::noop());
         let _request = activity.begin(false);
         for _ in 0..5 {
             activity.wrote(false);
@@ -256,7 +269,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_held_by_flow_control_ends_it() {
-        let activity = Activity::new(PATIENCE);
+        let activity = Activity::new(PATIENCE, Counter::noop());
         let mut request = activity.begin(true);
         pass(300).await;
         assert!(activity.check().is_ok(), "waiting for us is not its fault");
@@ -270,7 +283,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn asks_again_before_any_new_state_can_be_overdue() {
-        let activity = Activity::new(PATIENCE);
+        let activity = Activity::new(PATIENCE, Counter::noop());
         drop(activity.begin(false));
         let soon = Instant::now() + Duration::from_secs(10);
         assert_eq!(activity.check(), Ok(soon));

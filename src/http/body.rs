@@ -26,7 +26,6 @@ const PIECE_BYTES: usize = 128 * 1024;
 pub struct Body {
     content: Content,
     ticket: Option<Ticket>,
-    sent: Option<metrics::Counter>,
 }
 
 #[derive(Debug, Default)]
@@ -143,10 +142,9 @@ impl Body {
         self.len() == 0
     }
 
-    /// The request lasts until this body is dropped, and `sent` counts its bytes.
-    pub fn track(mut self, ticket: Ticket, sent: metrics::Counter) -> Self {
+    /// The request lasts until this body is dropped; what it gives is told to the ticket.
+    pub fn track(mut self, ticket: Ticket) -> Self {
         self.ticket = Some(ticket);
-        self.sent = Some(sent);
         self
     }
 }
@@ -229,10 +227,7 @@ impl hyper::body::Body for Body {
             self.content = Content::Empty;
         }
         if let Some(ticket) = &mut self.ticket {
-            ticket.progress();
-        }
-        if let (Some(piece), Some(sent)) = (&piece, &self.sent) {
-            sent.increment(piece.len() as u64);
+            ticket.gave(piece.as_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }

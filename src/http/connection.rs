@@ -43,19 +43,22 @@ pub async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &server.state.config.limits;
-    let activity = Activity::new(Patience {
+    let patience = Patience {
         head: limits.http_header_timeout,
         idle: limits.http_idle_timeout,
         write: limits.http_write_timeout,
-    });
-    let socket = TokioIo::new(Socket::new(stream, activity.clone()));
-    let service = {
-        let (server, activity) = (server.clone(), activity.clone());
-        service_fn(move |request| {
-            let seat = seat.clone();
-            answer(server.clone(), activity.clone(), peer, seat, request)
-        })
     };
+    let activity = Activity::new(patience, server.meter.bytes());
+    let socket = TokioIo::new(Socket::new(stream, activity.clone()));
+    // Shared by the requests of one connection: counting what all connections share, for each request,
+    // would move that between the processors.
+    let client = Arc::new(Client {
+        server: server.clone(),
+        activity: activity.clone(),
+        peer,
+        seat,
+    });
+    let service = service_fn(move |request| answer(client.clone(), request));
     let builder = builder(limits.http_header_bytes);
     let connection = builder.serve_connection_with_upgrades(socket, service);
     tokio::pin!(connection);
@@ -86,19 +89,25 @@ pub async fn serve<S>(
     }
 }
 
-/// One request; its ticket goes with the answer's body.
-async fn answer(
+/// Who asks on one connection.
+struct Client {
     server: Arc<Server>,
     activity: Arc<Activity>,
     peer: SocketAddr,
     seat: Arc<Seat>,
+}
+
+/// One request; its ticket goes with the answer's body.
+async fn answer(
+    client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let mut ticket = activity.begin(request.version() == hyper::Version::HTTP_2);
-    let answer = server.answer(peer, &seat, request).await;
+    let is_http2 = request.version() == hyper::Version::HTTP_2;
+    let mut ticket = client.activity.begin(is_http2);
+    let answer = client.server.answer(client.peer, &client.seat, request);
+    let answer = answer.await;
     ticket.progress();
-    let sent = server.meter.bytes();
-    Ok(answer.map(|body| body.track(ticket, sent)))
+    Ok(answer.map(|body| body.track(ticket)))
 }
 
 fn builder(header_bytes: usize) -> auto::Builder<TokioExecutor> {

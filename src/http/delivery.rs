@@ -22,6 +22,8 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const RECORDING: &str = "public, max-age=60";
 /// A stream that is not there may be there in a moment.
 const BRIEFLY: &str = "max-age=1";
+/// Of a playlist's answer, so that the map does not grow twice under way.
+const HEADERS: usize = 12;
 
 /// A playlist, gzip or plain as the client takes it. While it is live `max_age_s` is half a target
 /// duration: a cache that asks so often never serves one that is a whole segment old.
@@ -38,6 +40,7 @@ pub fn playlist(request: &HeaderMap, rendered: &Rendered, max_age_s: u32) -> Ans
     } else {
         Response::new(Body::text(content.clone()))
     };
+    answer.headers_mut().reserve(HEADERS);
     set(&mut answer, header::VARY, "Accept-Encoding");
     set_text(
         &mut answer,

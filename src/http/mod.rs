@@ -45,8 +45,8 @@ use crate::{
     config::Config,
     event::Urls,
     hub::Hub,
-    live::{Live, Missing},
-    name::Rendition,
+    live::{Live, Missing, Snapshot},
+    name::{Rendition, StreamUid},
     tls::Tls,
 };
 
@@ -110,7 +110,8 @@ struct Server {
 }
 
 impl Server {
-    /// Answers one request; only REST calls read its body.
+    /// Answers one request; only REST calls read its body. What is rare or reads the store is boxed, so
+    /// that the future of a playlist, which is asked for most, stays small: it is moved several times.
     async fn answer<B>(&self, peer: SocketAddr, seat: &Arc<Seat>, request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes> + Unpin,
@@ -122,15 +123,15 @@ impl Server {
         let (label, mut answer) = match route::parse(&request.method, path) {
             Ok(Route::Socket(uid)) => {
                 let connection = (upgrade, seat.clone());
-                let answer = upgrade::answer(&self.state, peer, &request, uid, connection).await;
-                (Label::Socket, answer)
+                let answer = upgrade::answer(&self.state, peer, &request, uid, connection);
+                (Label::Socket, Box::pin(answer).await)
             }
             Ok(route) => (label(&route), self.dispatch(peer, &request, route).await),
             Err(error) if route::is_live(path) => (Label::Live, delivery::refused(error)),
             Err(error @ RouteError::MethodNotAllowed { .. }) => (Label::Unknown, refused(error)),
             Err(RouteError::NotFound | RouteError::BadRequest) => {
-                let answer = rest::answer(&self.state, peer, &request, body).await;
-                (Label::Api, answer)
+                let answer = rest::answer(&self.state, peer, &request, body);
+                (Label::Api, Box::pin(answer).await)
             }
         };
         if label.is_live() {
@@ -162,13 +163,13 @@ impl Server {
             {
                 delivery::missing(Missing::NotFound)
             }
-            Route::Multivariant(uid) => match live.playlists(&uid).await {
+            Route::Multivariant(uid) => match self.playlists(&uid).await {
                 Ok(snapshot) => {
                     delivery::playlist(headers, &snapshot.multivariant, snapshot.max_age_s)
                 }
                 Err(missing) => delivery::missing(missing),
             },
-            Route::Media(uid, _) => match live.playlists(&uid).await {
+            Route::Media(uid, _) => match self.playlists(&uid).await {
                 Ok(snapshot) => {
                     let proxies = &config.http.trusted_proxies;
                     snapshot.seen_by(client::address(peer.ip(), headers, proxies));
@@ -176,15 +177,15 @@ impl Server {
                 }
                 Err(missing) => delivery::missing(missing),
             },
-            Route::Recording(uid, _) => match live.download(&uid).await {
+            Route::Recording(uid, _) => match Box::pin(live.download(&uid)).await {
                 Ok(download) => delivery::recording(&request.method, headers, download),
                 Err(missing) => delivery::missing(missing),
             },
-            Route::Segment(uid, _, name) => match live.segment(&uid, &name).await {
+            Route::Segment(uid, _, name) => match Box::pin(live.segment(&uid, &name)).await {
                 Ok(served) => delivery::segment(&request.method, headers, &served),
                 Err(missing) => delivery::missing(missing),
             },
-            Route::Thumbnail(uid) => match live.thumbnail(&uid).await {
+            Route::Thumbnail(uid) => match Box::pin(live.thumbnail(&uid)).await {
                 Ok(served) => delivery::thumbnail(headers, &served),
                 Err(missing) => delivery::missing(missing),
             },
@@ -206,6 +207,14 @@ impl Server {
             Route::Asset(asset) => reply::file(asset, headers),
             // Answered before, with its connection.
             Route::Socket(_) => refused(RouteError::NotFound),
+        }
+    }
+
+    /// The playlists of a stream: of one on the air at once.
+    async fn playlists(&self, uid: &StreamUid) -> Result<Arc<Snapshot>, Missing> {
+        match self.state.live.snapshot(uid) {
+            Some(snapshot) => Ok(snapshot),
+            None => Box::pin(self.state.live.playlists(uid)).await,
         }
     }
 

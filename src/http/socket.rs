@@ -120,11 +120,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_stops_reading_is_noticed() {
         let second = Duration::from_secs(1);
-        let activity = Activity::new(Patience {
+        let patience = Patience {
             head: second,
             idle: second,
             write: second,
-        });
+        };
+        let activity = Activity::new(patience, metrics::Counter::noop());
         let (near, mut far) = duplex(4);
         let mut socket = Socket::new(near, activity.clone());
         let _request = activity.begin(false);
