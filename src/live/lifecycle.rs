@@ -324,6 +324,8 @@ impl Stream {
         self.show(ingest);
         ingest.window.end();
         self.publish(ingest);
+        // What is kept of it is its end.
+        self.take_picture();
         tracing::info!(stream = %self.uid, reason, "stream finished");
         self.common.tell(&self.uid, Change::Finished);
     }
