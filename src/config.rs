@@ -208,7 +208,7 @@ impl Config {
                 public_url: None,
                 idle_timeout: Duration::from_secs(10),
                 on_second_publisher: OnSecondPublisher::Replace,
-                receive_mark: 256 << 10,
+                receive_mark: 128 << 10,
                 receive_wait: Duration::from_millis(250),
                 tls: RtmpTls::default(),
             },

@@ -122,15 +122,18 @@ impl Index {
         waiting.asked += 1;
     }
 
-    /// Resolves when all that was asked for until now is written.
-    pub(super) async fn settle(&self) {
-        let asked = {
-            let mut waiting = self.inner.waiting();
-            waiting.urgent = true;
-            waiting.asked
-        };
+    /// What was asked for is written without waiting for its moment: the stream ends, and whoever closes
+    /// its recording after a kill has the rows alone.
+    pub(super) fn hurry(&self) {
+        self.inner.waiting().urgent = true;
         self.inner.changed.notify_one();
         self.inner.hurried.notify_one();
+    }
+
+    /// Resolves when all that was asked for until now is written.
+    pub(super) async fn settle(&self) {
+        let asked = self.inner.waiting().asked;
+        self.hurry();
         let mut written = self.inner.written.subscribe();
         // An error: the task is gone, since the database is closed.
         let _ = written.wait_for(|written| *written >= asked).await;
@@ -139,13 +142,8 @@ impl Index {
 
 impl Drop for Index {
     fn drop(&mut self) {
-        {
-            let mut waiting = self.inner.waiting();
-            waiting.closed = true;
-            waiting.urgent = true;
-        }
-        self.inner.changed.notify_one();
-        self.inner.hurried.notify_one();
+        self.inner.waiting().closed = true;
+        self.hurry();
     }
 }
 

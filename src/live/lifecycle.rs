@@ -323,6 +323,7 @@ impl Stream {
         ingest.ended = Some(self.common.now());
         self.show(ingest);
         ingest.window.end();
+        self.index.hurry();
         self.publish(ingest);
         // What is kept of it is its end.
         self.take_picture();

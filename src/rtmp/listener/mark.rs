@@ -54,7 +54,9 @@ pub(super) struct Mark {
     since: Instant,
     /// The media time of the newest key frame.
     key_ms: Option<u32>,
+    /// The last GOP's length, and that of the one before.
     gop: Option<Duration>,
+    gop_before: Option<Duration>,
     /// When media time 0 of this GOP was, or would have been, at the earliest read so far; and the GOP's
     /// before it. What gathered was late by some of its wait, the earliest by the least.
     origin: Option<Instant>,
@@ -69,6 +71,7 @@ impl Mark {
             since: now,
             key_ms: None,
             gop: None,
+            gop_before: None,
             origin: None,
             origin_before: None,
         }
@@ -84,6 +87,7 @@ impl Mark {
         let is_key =
             matches!(tag.payload[..], [head, kind, ..] if head & 0x70 == 0x10 && kind != 0);
         if is_key {
+            self.gop_before = self.gop;
             self.gop = self
                 .key_ms
                 .map(|before| tag.timestamp_ms.wrapping_sub(before))
@@ -131,9 +135,11 @@ impl Mark {
         latest - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
     }
 
-    /// When the next key frame comes if GOPs stay as long as the last one.
+    /// When the next key frame comes if GOPs stay as long as the last one; or the one before, if that was
+    /// shorter: one that is long for once is followed by others.
     fn expected(&self) -> Option<Instant> {
-        let media = Duration::from_millis(self.key_ms?.into()) + self.gop?;
+        let gop = self.gop?.min(self.gop_before.unwrap_or(Duration::MAX));
+        let media = Duration::from_millis(self.key_ms?.into()) + gop;
         let origin = match (self.origin, self.origin_before) {
             (Some(now), Some(before)) => now.min(before),
             (now, before) => now.or(before)?,
@@ -227,6 +233,19 @@ mod tests {
         mark.heard(begin + ms(4200), &key(4000));
         assert_eq!(mark.wait(begin + ms(5984), usize::MAX).bytes, BYTES);
         assert_eq!(mark.wait(begin + ms(5985), usize::MAX), AT_ONCE);
+    }
+
+    #[test]
+    fn one_long_gop_moves_no_expectation() {
+        let begin = Instant::now();
+        let mut mark = steady(begin);
+        mark.heard(begin + ms(4100), &key(4100));
+        assert_eq!(mark.wait(begin + ms(6084), usize::MAX).bytes, BYTES);
+        assert_eq!(mark.wait(begin + ms(6085), usize::MAX), AT_ONCE);
+        // Two of them do.
+        mark.heard(begin + ms(6200), &key(6200));
+        assert_eq!(mark.wait(begin + ms(8284), usize::MAX).bytes, BYTES);
+        assert_eq!(mark.wait(begin + ms(8285), usize::MAX), AT_ONCE);
     }
 
     #[test]
