@@ -54,6 +54,8 @@ pub struct Config {
     pub voice: Voice,
     /// `thumbnail.interval`.
     pub thumbnail_interval: Duration,
+    /// `thumbnail.wait`.
+    pub thumbnail_wait: Duration,
     /// `limits.*`.
     pub limits: Limits,
     /// `metrics.allow`.
@@ -206,7 +208,7 @@ impl Config {
                 public_url: None,
                 idle_timeout: Duration::from_secs(10),
                 on_second_publisher: OnSecondPublisher::Replace,
-                receive_mark: 64 << 10,
+                receive_mark: 128 << 10,
                 receive_wait: Duration::from_millis(250),
                 tls: RtmpTls::default(),
             },
@@ -239,6 +241,7 @@ impl Config {
             questions: Questions::default(),
             voice: Voice::default(),
             thumbnail_interval: Duration::from_secs(10),
+            thumbnail_wait: Duration::from_secs(1),
             limits: Limits::default(),
             metrics_allow: loopback(),
             warnings: vec![],

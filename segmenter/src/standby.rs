@@ -1,13 +1,16 @@
 //! Standby: what must be kept of a session whose media is not shown, so that it can be shown from
 //! its next IDR on: the sequence headers (media rules 20, 24). It does not know why it is not shown.
 
+use bytes::Bytes;
+
 use crate::aac::{AacConfig, AacError};
 use crate::avc::{AvcConfig, NAL_IDR, Nals, nal_type};
 use crate::payload::{self, Audio, Unusable, Video};
 use crate::segment::{Refusal, Tracks};
 use crate::{Tag, TagKind};
 
-/// The newest sequence headers of a session. Feed it every tag, shown or not.
+/// The newest sequence headers of a session. Feed it every tag: [`Standby::note`] what is shown, [`Standby::push`]
+/// what is not.
 #[derive(Debug, Default)]
 pub struct Standby {
     video: Option<(Tag, AvcConfig)>,
@@ -38,11 +41,24 @@ impl Standby {
         }
     }
 
+    /// Takes notice of a tag that is shown: only a sequence header matters, and whether it is refused is
+    /// found by who shows it.
+    pub fn note(&mut self, tag: &Tag) {
+        let is_header = match tag.kind {
+            TagKind::Script => false,
+            TagKind::Video => matches!(payload::video(&tag.payload), Ok(Video::Config(_))),
+            TagKind::Audio => matches!(payload::audio(&tag.payload), Ok(Audio::Config(_))),
+        };
+        if is_header {
+            let _ = self.push(tag);
+        }
+    }
+
     fn video(&mut self, tag: &Tag, video: &Video) -> bool {
         match video {
             Video::Config(header) => {
                 if let Ok(config) = AvcConfig::parse(header) {
-                    self.video = Some((tag.clone(), config));
+                    self.video = Some((alone(tag), config));
                 }
                 false
             }
@@ -58,7 +74,7 @@ impl Standby {
         match audio {
             Audio::Config(header) => {
                 match AacConfig::parse(header) {
-                    Ok(config) => self.audio = Some((tag.clone(), config)),
+                    Ok(config) => self.audio = Some((alone(tag), config)),
                     Err(AacError::Unsupported(name)) => return Err(Refusal::AudioCodec(name)),
                     Err(AacError::Malformed(_)) => {}
                 }
@@ -88,10 +104,16 @@ impl Standby {
     }
 }
 
+/// The tag with bytes of its own: it is kept for long, and what came with it in one buffer is not.
+fn alone(tag: &Tag) -> Tag {
+    Tag {
+        payload: Bytes::copy_from_slice(&tag.payload),
+        ..*tag
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     const SPS: [u8; 26] = [
@@ -125,6 +147,11 @@ mod tests {
         assert_eq!(standby.tracks().video.map(|video| video.height), Some(720));
         let headers: Vec<_> = standby.headers(9).collect();
         assert_eq!((headers.len(), headers[0].timestamp_ms), (1, 9));
+        let mut shown = Standby::default();
+        shown.note(&idr);
+        shown.note(&header());
+        assert_eq!(shown.tracks(), standby.tracks());
+        assert_eq!(shown.push(&idr), Ok(true));
     }
 
     #[test]

@@ -141,6 +141,7 @@ keys! {
     "voice.max_speakers" |c, v| c.voice.max_speakers, v.count(1..=100);
 
     "thumbnail.interval" |c, v| c.thumbnail_interval, v.duration(s(1)..=m(60));
+    "thumbnail.wait" |c, v| c.thumbnail_wait, v.duration(ms(0)..=m(1));
 
     "metrics.allow" |c, v| c.metrics_allow, v.list_of(Value::network);
 

@@ -29,16 +29,18 @@ const HEADERS: usize = 12;
 /// duration: a cache that asks so often never serves one that is a whole segment old.
 pub fn playlist(request: &HeaderMap, rendered: &Rendered, max_age_s: u32) -> Answer {
     let gzip = conditional::accepts_gzip(request);
-    let (content, etag) = if gzip {
-        (&rendered.gzip, &rendered.etag_gzip)
+    let etag = if gzip {
+        &rendered.etag_gzip
     } else {
-        (&rendered.plain, &rendered.etag)
+        &rendered.etag
     };
     let fresh = conditional::not_modified(request, etag, rendered.modified);
     let mut answer = if fresh {
         not_modified()
+    } else if gzip {
+        Response::new(Body::text(rendered.gzip().clone()))
     } else {
-        Response::new(Body::text(content.clone()))
+        Response::new(Body::text(rendered.plain.clone()))
     };
     answer.headers_mut().reserve(HEADERS);
     set(&mut answer, header::VARY, "Accept-Encoding");

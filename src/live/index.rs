@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::meters;
 use crate::{
@@ -20,6 +23,12 @@ use crate::{
 const WAITING: usize = 20_000;
 /// Rows written at once.
 const GROUP: usize = 1000;
+/// Rows are written at common moments so far apart, so that those of all streams are one transaction. What
+/// memory alone has then is less than recovery makes up for (`recover`): more rows of one stream than
+/// [`SOON`] do not wait.
+const TICK: Duration = Duration::from_millis(250);
+/// Rows of one stream that wait for the next moment.
+const SOON: usize = 1;
 /// Between two attempts when the database refuses.
 const RETRY: Duration = Duration::from_secs(1);
 /// Attempts when the stream is over and nobody waits for them.
@@ -33,6 +42,8 @@ struct Waiting {
     gone_below: u64,
     /// Counts what was asked for.
     asked: u64,
+    /// Somebody waits for it, or there is much of it.
+    urgent: bool,
     closed: bool,
 }
 
@@ -41,6 +52,10 @@ struct Inner {
     uid: StreamUid,
     waiting: Mutex<Waiting>,
     changed: Notify,
+    /// [`Waiting::urgent`] may have changed.
+    hurried: Notify,
+    /// What [`TICK`]s count from.
+    origin: Instant,
     /// Up to which [`Waiting::asked`] all is written.
     written: watch::Sender<u64>,
 }
@@ -52,7 +67,7 @@ pub(super) struct Index {
 
 impl Index {
     /// An index that goes on from `counters`, and its task.
-    pub(super) fn start(db: Db, uid: StreamUid, counters: Counters) -> Self {
+    pub(super) fn start(db: Db, uid: StreamUid, counters: Counters, origin: Instant) -> Self {
         let inner = Arc::new(Inner {
             db,
             uid,
@@ -61,6 +76,8 @@ impl Index {
                 ..Waiting::default()
             }),
             changed: Notify::new(),
+            hurried: Notify::new(),
+            origin,
             written: watch::Sender::new(0),
         });
         tokio::spawn(run(Arc::clone(&inner)));
@@ -85,26 +102,38 @@ impl Index {
 
     /// Writes what was added, and `counters`, soon.
     pub(super) fn save(&self, counters: Counters) {
-        self.ask(|waiting| waiting.counters = counters);
-    }
-
-    /// Forgets the segments numbered below `sequence`.
-    pub(super) fn forget_below(&self, sequence: u64) {
-        self.ask(|waiting| waiting.gone_below = waiting.gone_below.max(sequence));
-    }
-
-    fn ask(&self, change: impl FnOnce(&mut Waiting)) {
-        {
+        let urgent = {
             let mut waiting = self.inner.waiting();
-            change(&mut waiting);
+            waiting.counters = counters;
             waiting.asked += 1;
-        }
+            waiting.urgent |= waiting.rows.len() > SOON;
+            waiting.urgent
+        };
         self.inner.changed.notify_one();
+        if urgent {
+            self.inner.hurried.notify_one();
+        }
+    }
+
+    /// Forgets the segments numbered below `sequence`, with the next [`Index::save`] or at the end.
+    pub(super) fn forget_below(&self, sequence: u64) {
+        let mut waiting = self.inner.waiting();
+        waiting.gone_below = waiting.gone_below.max(sequence);
+        waiting.asked += 1;
+    }
+
+    /// What was asked for is written without waiting for its moment: the stream ends, and whoever closes
+    /// its recording after a kill has the rows alone.
+    pub(super) fn hurry(&self) {
+        self.inner.waiting().urgent = true;
+        self.inner.changed.notify_one();
+        self.inner.hurried.notify_one();
     }
 
     /// Resolves when all that was asked for until now is written.
     pub(super) async fn settle(&self) {
         let asked = self.inner.waiting().asked;
+        self.hurry();
         let mut written = self.inner.written.subscribe();
         // An error: the task is gone, since the database is closed.
         let _ = written.wait_for(|written| *written >= asked).await;
@@ -114,7 +143,7 @@ impl Index {
 impl Drop for Index {
     fn drop(&mut self) {
         self.inner.waiting().closed = true;
-        self.inner.changed.notify_one();
+        self.hurry();
     }
 }
 
@@ -122,6 +151,19 @@ impl Inner {
     // Nothing under the lock can panic, so a poisoned one is whole.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when something is to be written, at the moment for it.
+    async fn due(&self) {
+        self.changed.notified().await;
+        let past = self.origin.elapsed().as_nanos() % TICK.as_nanos();
+        let next = TICK - Duration::from_nanos(u64::try_from(past).unwrap_or(0));
+        let hurry = async {
+            while !self.waiting().urgent {
+                self.hurried.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(next, hurry).await;
     }
 }
 
@@ -138,7 +180,8 @@ async fn run(inner: Arc<Inner>) {
     let mut failures = 0;
     loop {
         let group = {
-            let waiting = inner.waiting();
+            let mut waiting = inner.waiting();
+            waiting.urgent = waiting.rows.len() > GROUP;
             let rows = &waiting.rows[..waiting.rows.len().min(GROUP)];
             Group {
                 // What is left over is asked for again.
@@ -153,7 +196,7 @@ async fn run(inner: Arc<Inner>) {
             if group.closed {
                 return;
             }
-            inner.changed.notified().await;
+            inner.due().await;
             continue;
         }
         let (uid, rows) = (&inner.uid, group.rows.clone());

@@ -323,7 +323,10 @@ impl Stream {
         ingest.ended = Some(self.common.now());
         self.show(ingest);
         ingest.window.end();
+        self.index.hurry();
         self.publish(ingest);
+        // What is kept of it is its end.
+        self.take_picture();
         tracing::info!(stream = %self.uid, reason, "stream finished");
         self.common.tell(&self.uid, Change::Finished);
     }

@@ -152,22 +152,19 @@ impl Stream {
         self.list_pending(&mut ingest, now).await;
     }
 
-    fn schedule(&self, ingest: &Ingest) {
+    fn schedule(&self, ingest: &mut Ingest) {
         let waiting = ingest.pending.front().map(|next| next.piece.not_before);
         let slate = ingest.air.due().filter(|_| !self.common.is_draining());
         let due = slate.into_iter().chain(waiting).min();
-        let now = self.common.now();
-        self.due.send_if_modified(|told| {
-            // Each tag may put it off: then it is looked at again when the time told comes.
-            let soon_enough = told
-                .zip(due)
-                .is_some_and(|(told, due)| now < told && told <= due);
-            let changed = *told != due && !soon_enough;
-            if changed {
-                *told = due;
-            }
-            changed
-        });
+        // Each tag may put it off: then it is looked at again when the time told comes.
+        let soon_enough = ingest
+            .told_due
+            .zip(due)
+            .is_some_and(|(told, due)| told <= due && self.common.now() < told);
+        if ingest.told_due != due && !soon_enough {
+            ingest.told_due = due;
+            self.due.send_replace(due);
+        }
     }
 
     /// Makes a segment fetchable and queues it for the store.
@@ -222,7 +219,7 @@ impl Stream {
                 let tracks = ingest.air.tracks();
                 self.common.gauges.set(&self.uid, segment, tracks);
             }
-            self.picture(ingest, segment);
+            self.see(segment, ingest.air.tracks());
         }
     }
 

@@ -18,6 +18,7 @@ mod meters;
 mod onair;
 mod orphan;
 mod pause;
+mod picture;
 mod publisher;
 mod reads;
 mod recording;
@@ -38,7 +39,9 @@ mod tests;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
+    },
     time::SystemTime,
 };
 
@@ -63,6 +66,7 @@ use archive::Health;
 use audience::Audience;
 use gauges::Gauges;
 use memory::{Found, Memory, Spare};
+use picture::Studio;
 use reads::Reads;
 use recording::Recordings;
 use show::Show;
@@ -70,8 +74,6 @@ use stream::{Common, Stream};
 
 /// Events a slow listener may lag behind before it loses the oldest.
 const EVENTS: usize = 1024;
-/// Thumbnails made at once: decoding must not take the processors from ingest.
-const THUMBNAILS: usize = 1;
 
 /// The registry of live streams; clones share it.
 #[derive(Clone)]
@@ -191,8 +193,8 @@ pub struct Ingest {
 pub struct Rendered {
     /// The text.
     pub plain: Bytes,
-    /// The text, compressed.
-    pub gzip: Bytes,
+    /// The text compressed, once somebody asked: see [`Rendered::gzip`].
+    pub gzip: OnceLock<Bytes>,
     /// Quoted strong entity tag of `plain`, like `"1f2e-6"`; the gzip variant's ends in `-gz"`.
     pub etag: String,
     /// Quoted strong entity tag of `gzip`.
@@ -205,7 +207,7 @@ pub struct Rendered {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The multivariant playlist.
-    pub multivariant: Rendered,
+    pub multivariant: Arc<Rendered>,
     /// The media playlist of `source`.
     pub media: Rendered,
     /// EXT-X-TARGETDURATION.
@@ -297,7 +299,7 @@ impl Live {
             draining: AtomicBool::new(false),
             origin: Instant::now(),
             gauges: Gauges::default(),
-            thumbnails: Arc::new(Semaphore::new(THUMBNAILS)),
+            studio: Studio::open(limits.live_streams)?,
             renderings: Semaphore::new(std::thread::available_parallelism().map_or(1, Into::into)),
             recordings: Recordings::new(limits.recordings_open, limits.downloads),
             config,
@@ -384,16 +386,15 @@ impl Live {
         }
     }
 
-    /// The thumbnail, also after the end.
+    /// The thumbnail, also after the end; while live at most `thumbnail.interval` old, or made meanwhile.
     ///
     /// # Errors
     /// None was made yet, or the store fails.
     pub async fn thumbnail(&self, uid: &StreamUid) -> Result<Served, Missing> {
-        if let Some(stream) = self.inner.stream(uid) {
-            let made = stream.thumbnail.read();
-            if let Some(served) = made.unwrap_or_else(PoisonError::into_inner).clone() {
-                return Ok(served);
-            }
+        if let Some(stream) = self.inner.stream(uid)
+            && let Some(served) = stream.thumbnail().await
+        {
+            return Ok(served);
         }
         let key = layout::thumbnail(uid);
         let (body, modified) = self.inner.common.reads.get(&key).await?;

@@ -182,15 +182,15 @@ impl OnAir {
         if tag.kind != TagKind::Script {
             self.heard = now;
         }
-        let could_begin = standby.push(tag);
         if let Source::Live(segmenter) = &mut self.source {
+            standby.note(tag);
             let pushed = segmenter.push(tag);
             let waiting = self.aired.len();
             self.collect(now);
             self.plan(waiting, now);
             return pushed;
         }
-        if !could_begin? {
+        if !standby.push(tag)? {
             return Ok(());
         }
         if self.paused {

@@ -73,6 +73,8 @@ impl Recording {
     ) -> Self {
         let mut media = Rendered::new(playlist(rows, target_duration_s));
         media.modified = multivariant.modified;
+        // Here it may take long.
+        media.gzip();
         let mut end = 0;
         let parts = rows.iter().map(|row| {
             end += row.bytes;
@@ -85,7 +87,7 @@ impl Recording {
             uid,
             parts: parts.collect(),
             snapshot: Arc::new(Snapshot {
-                multivariant,
+                multivariant: Arc::new(multivariant),
                 media,
                 target_duration_s,
                 ended: true,

@@ -156,7 +156,9 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) -> Result<(
             let multivariant = common
                 .stored_playlist(&layout::multivariant(&row.uid))
                 .await;
-            ingest.multivariant = multivariant.ok().map(|(text, _)| Rendered::new(text));
+            ingest.multivariant = multivariant
+                .ok()
+                .map(|(text, _)| Arc::new(Rendered::new(text)));
             if let Some(last) = listed.last()
                 && let Some(ts) = text(inner, &layout::segment(&row.uid, &last.name)).await
             {

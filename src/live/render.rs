@@ -14,7 +14,7 @@ pub(super) const LONG: usize = 128;
 /// A playlist to be rendered.
 pub(super) struct Job {
     pub list: Frozen,
-    pub multivariant: Rendered,
+    pub multivariant: Arc<Rendered>,
     pub target_duration_s: u32,
     pub ended: bool,
 }

@@ -1,8 +1,9 @@
-//! Playlists as viewers get them: rendered and compressed once per version. It does not know who
+//! Playlists as viewers get them: rendered once per version, and compressed once if a viewer wants it so. It does not know who
 //! reads them or when they change.
 
-use std::{io::Write, time::SystemTime};
+use std::{io::Write, sync::OnceLock, time::SystemTime};
 
+use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use segmenter::{
     playlist::{Variant, render_multivariant},
@@ -21,32 +22,42 @@ const COMMON_FPS: [f64; 12] = [
 const MEDIA_URI: &str = "source/index.m3u8";
 
 impl Rendered {
-    /// Compresses `plain` and names its version by its content, so that tags differ whenever bytes
-    /// do, also across restarts.
+    /// Names the version by its content, so that tags differ whenever bytes do, also across restarts.
     pub(super) fn new(plain: Vec<u8>) -> Self {
-        Self::compressed(plain, Compression::default())
-    }
-
-    /// The same for long ones, which change often: a sixth of the time for half as many bytes more.
-    pub(super) fn fast(plain: Vec<u8>) -> Self {
-        Self::compressed(plain, Compression::fast())
-    }
-
-    fn compressed(plain: Vec<u8>, level: Compression) -> Self {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(512), level);
-        encoder
-            .write_all(&plain)
-            .expect("writing into a vector cannot fail");
-        let gzip = encoder.finish().expect("writing into a vector cannot fail");
         let tag = content_tag(&plain);
         Self {
             plain: plain.into(),
-            gzip: gzip.into(),
+            gzip: OnceLock::new(),
             etag: format!("\"{tag}\""),
             etag_gzip: format!("\"{tag}-gz\""),
             modified: SystemTime::now(),
         }
     }
+
+    /// The same for long ones, which change often: compressed at once, in a sixth of the time for half as
+    /// many bytes more.
+    pub(super) fn fast(plain: Vec<u8>) -> Self {
+        let gzip = compressed(&plain, Compression::fast()).into();
+        Self {
+            gzip,
+            ..Self::new(plain)
+        }
+    }
+
+    /// The text, compressed when it is first asked for.
+    pub fn gzip(&self) -> &Bytes {
+        self.gzip
+            .get_or_init(|| compressed(&self.plain, Compression::default()))
+    }
+}
+
+fn compressed(plain: &[u8], level: Compression) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(512), level);
+    encoder
+        .write_all(plain)
+        .expect("writing into a vector cannot fail");
+    let gzip = encoder.finish().expect("writing into a vector cannot fail");
+    gzip.into()
 }
 
 /// 96 bits of a hash of `bytes`, as hexadecimal digits.
@@ -183,7 +194,7 @@ mod tests {
         assert!(one.etag_gzip.ends_with("-gz\"") && one.etag.starts_with('"'));
         assert_eq!(one.etag, Rendered::new(one.plain.to_vec()).etag);
         let mut text = String::new();
-        flate2::read::GzDecoder::new(&one.gzip[..])
+        flate2::read::GzDecoder::new(&one.gzip()[..])
             .read_to_string(&mut text)
             .unwrap();
         assert_eq!(text, "#EXTM3U\n1");

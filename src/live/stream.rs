@@ -10,11 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
-use segmenter::{
-    Idr, Segment,
-    segment::{Tracks, VideoTrack},
-};
+use segmenter::Tracks;
 use storage::Store;
 use tokio::{
     sync::{Mutex, Semaphore, broadcast, watch},
@@ -22,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Peer, Refused, Rendered, Served, Snapshot, StreamNow,
+    Peer, Refused, Rendered, Snapshot, StreamNow,
     archive::{Archive, Fate, Health, Setup},
     audience::Audience,
     claim::Takeovers,
@@ -32,12 +28,12 @@ use super::{
     listing::{Pending, keep_ticking},
     memory::{Id, Memory},
     onair::OnAir,
+    picture::{Picture, Studio},
     reads::Reads,
     recording::Recordings,
     render::{Job, Renderings},
     show::Show,
     snapshot::{self, Rates},
-    thumbnail,
     window::Window,
 };
 use crate::{
@@ -61,8 +57,8 @@ pub(super) struct Common {
     pub origin: Instant,
     /// What each encoder sends now.
     pub gauges: Gauges,
-    /// Thumbnails made at once.
-    pub thumbnails: Arc<Semaphore>,
+    /// Makes thumbnails.
+    pub studio: Studio,
     /// What slates show.
     pub show: Show,
     /// Long playlists rendered at once.
@@ -122,7 +118,7 @@ pub(super) struct Ingest {
     pub air: OnAir,
     pub takeovers: Takeovers,
     pub rates: Rates,
-    pub multivariant: Option<Rendered>,
+    pub multivariant: Option<Arc<Rendered>>,
     /// Since when the owner wants the slate, milliseconds since 1970.
     pub paused_at_ms: Option<i64>,
     /// Counts claims, pauses and resumes: a wait for something that began earlier is over.
@@ -138,7 +134,8 @@ pub(super) struct Ingest {
     /// Segments were listed that viewers do not see yet.
     pub unpublished: bool,
     pub independent: bool,
-    pictured: Option<Duration>,
+    /// What `due` was told last.
+    pub told_due: Option<Duration>,
 }
 
 /// A live stream.
@@ -151,7 +148,7 @@ pub(super) struct Stream {
     /// in one order and frames do not wait for the database.
     pub turn: Mutex<()>,
     pub snapshot: watch::Sender<Option<Arc<Snapshot>>>,
-    pub thumbnail: RwLock<Option<Served>>,
+    pub picture: Picture,
     /// What [`super::Live::view`] tells, `None` once it has ended.
     pub state: RwLock<Option<StreamNow>>,
     pub archive: Archive,
@@ -163,7 +160,6 @@ pub(super) struct Stream {
     pub renderings: Renderings,
     /// When something is to be made or listed (`listing`).
     pub due: watch::Sender<Option<Duration>>,
-    picturing: AtomicBool,
 }
 
 impl Stream {
@@ -174,7 +170,12 @@ impl Stream {
         record: bool,
         window: Window,
     ) -> Arc<Self> {
-        let index = Index::start(common.db.clone(), uid.clone(), window.counters());
+        let index = Index::start(
+            common.db.clone(),
+            uid.clone(),
+            window.counters(),
+            common.origin,
+        );
         let archive = Archive::start(setup(common, &uid));
         let (due, ticks) = watch::channel(None);
         let air =
@@ -190,9 +191,8 @@ impl Stream {
             renderings: Renderings::default(),
             due,
             snapshot: watch::Sender::new(None),
-            thumbnail: RwLock::new(None),
+            picture: Picture::default(),
             state: RwLock::new(Some(StreamNow::default())),
-            picturing: AtomicBool::new(false),
             turn: Mutex::new(()),
             ingest: Mutex::new(Ingest {
                 window,
@@ -211,7 +211,7 @@ impl Stream {
                 slate: SessionId::random(),
                 unpublished: false,
                 independent: true,
-                pictured: None,
+                told_due: None,
             }),
         });
         tokio::spawn(keep_ticking(Arc::downgrade(&stream), common.origin, ticks));
@@ -240,7 +240,7 @@ impl Stream {
                 match before.filter(|before| before.plain[..] == text[..]) {
                     Some(same) => same,
                     None => {
-                        let new = Rendered::new(text);
+                        let new = Arc::new(Rendered::new(text));
                         self.archive.playlist(
                             layout::multivariant(&self.uid),
                             new.plain.clone(),
@@ -251,7 +251,7 @@ impl Stream {
                 }
             }
         };
-        ingest.multivariant = Some(multivariant.clone());
+        ingest.multivariant = Some(Arc::clone(&multivariant));
         let ended = ingest.ended.is_some();
         if !self.renderings.takes(ingest.window.len()) {
             if let Some(text) = ingest.window.render() {
@@ -271,7 +271,7 @@ impl Stream {
     /// Gives playlists to viewers, and the media playlist to the store.
     pub(super) fn show_playlists(
         &self,
-        multivariant: Rendered,
+        multivariant: Arc<Rendered>,
         media: Rendered,
         target_duration_s: u32,
         ended: bool,
@@ -287,51 +287,6 @@ impl Stream {
             max_age_s: layout::playlist_max_age_s(target_duration_s),
             audience: Arc::clone(&self.audience),
         })));
-    }
-
-    /// Starts making a thumbnail when one is due and none is being made.
-    pub(super) fn picture(self: &Arc<Self>, ingest: &mut Ingest, segment: &Segment) {
-        let now = self.common.now();
-        let interval = self.common.config.thumbnail_interval;
-        let due = ingest.pictured.is_none_or(|then| now >= then + interval);
-        let audio_only = ingest.air.tracks().video.is_none() && ingest.pictured.is_none();
-        if !due || (segment.idr.is_none() && !audio_only) {
-            return;
-        }
-        if self.picturing.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        ingest.pictured = Some(now);
-        let too_big = |video: &VideoTrack| {
-            u64::from(video.width) * u64::from(video.height) > thumbnail::PIXELS_MAX
-        };
-        let idr = segment
-            .idr
-            .as_ref()
-            .filter(|_| !ingest.air.tracks().video.as_ref().is_some_and(too_big))
-            .map(Idr::annex_b);
-        let stream = Arc::clone(self);
-        tokio::spawn(async move {
-            stream.make_thumbnail(idr).await;
-            stream.picturing.store(false, Ordering::Release);
-        });
-    }
-
-    async fn make_thumbnail(&self, idr: Option<Bytes>) {
-        let _permit = self.common.thumbnails.acquire().await;
-        let made = tokio::task::spawn_blocking(move || match idr {
-            Some(idr) => thumbnail::picture(&idr),
-            None => thumbnail::card(),
-        });
-        let Ok(jpeg) = made.await else { return };
-        let body = Bytes::from(jpeg);
-        let served = layout::served_thumbnail(body.clone(), SystemTime::now());
-        *self
-            .thumbnail
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(served);
-        self.archive
-            .latest(layout::thumbnail(&self.uid), body, layout::THUMBNAIL);
     }
 
     /// Closes the session, if any: its open segment is listed (media rule 8), and its publisher

@@ -268,6 +268,50 @@ async fn the_first_segment_gives_a_thumbnail_that_stays() {
 }
 
 #[tokio::test]
+async fn who_asks_late_gets_a_new_thumbnail_and_nobody_else_costs_one() {
+    let world = World::new(|config| {
+        config.thumbnail_interval = Duration::ZERO;
+        config.thumbnail_wait = Duration::from_secs(600);
+    })
+    .await;
+    let uid = world.stream().await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(1).await;
+    let first = thumbnail(&world.live, &uid).await;
+    let stream = world.live.inner.stream(&uid).unwrap();
+    let key = Key::new(&format!("{uid}/thumbnail.jpg")).unwrap();
+    stream.archive.idle().await;
+    let stored = world.store.get(&key, None).await.unwrap();
+    feed.segments(2).await;
+    stream.archive.idle().await;
+    let still = world.store.get(&key, None).await.unwrap();
+    assert_eq!(still.modified, stored.modified, "nobody asked since");
+    let second = world.live.thumbnail(&uid).await.unwrap();
+    assert!(second.modified > first.modified);
+    let same = world.live.thumbnail(&uid).await.unwrap();
+    assert_eq!(same.modified, second.modified, "there is nothing newer");
+}
+
+#[tokio::test]
+async fn who_waited_long_enough_for_a_new_thumbnail_gets_the_one_before() {
+    let world = World::new(|config| {
+        config.thumbnail_interval = Duration::ZERO;
+        config.thumbnail_wait = Duration::ZERO;
+    })
+    .await;
+    let uid = world.stream().await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(1).await;
+    let first = thumbnail(&world.live, &uid).await;
+    feed.segments(1).await;
+    let before = world.live.thumbnail(&uid).await.unwrap();
+    assert_eq!(before.modified, first.modified);
+    while world.live.thumbnail(&uid).await.unwrap().modified == first.modified {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_takeover_goes_on_in_the_same_playlist_and_is_limited() {
     let world = World::new(|_| {}).await;
     let uid = world.stream().await;
@@ -375,6 +419,8 @@ async fn stop_ends_the_playlist_and_the_objects_go_when_their_time_is_over() {
     let uid = world.stream().await;
     let mut feed = world.publish(&uid).await;
     feed.segments(2).await;
+    // Made by a thread that does not know this test's clock.
+    thumbnail(&world.live, &uid).await;
     world.live.stop(&uid, "stopped").await.unwrap();
     assert_eq!(feed.publisher.evicted().await, Refused::Ended);
     assert_eq!(feed.pictures(1).await, Err(Refused::Ended));

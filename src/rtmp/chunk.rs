@@ -2,7 +2,7 @@
 //! chunks. It does not know what messages mean, except the two that change the layer itself: Set
 //! Chunk Size and Abort.
 
-use bytes::Bytes;
+use bytes::BytesMut;
 
 use super::message::{Message, kind};
 
@@ -10,6 +10,10 @@ use super::message::{Message, kind};
 const DEFAULT_CHUNK_BYTES: usize = 128;
 /// Timestamps of this value are followed by 32 more bits (section 5.3.1.3).
 const EXTENDED: u32 = 0xff_ffff;
+/// Payloads are cut out of blocks of this length, so that a message costs no allocation of its own; longer
+/// ones than half of it have one. A half-received message may hold its block: at most so much for each
+/// of [`Limits::chunk_streams`].
+const BLOCK_BYTES: usize = 64 * 1024;
 /// Largest header: 3 bytes basic, 11 bytes message header, 4 bytes extended timestamp.
 pub const MAX_HEADER_BYTES: usize = 18;
 
@@ -61,8 +65,8 @@ pub struct Progress {
 
 /// Reassembles messages.
 ///
-/// A message's payload is allocated once at its announced length and copied once, from the input
-/// straight into it. Announced lengths count against [`Limits::partial_bytes`] from the first
+/// A message's payload has room for its announced length from its first chunk on, and is copied once, from
+/// the input straight into it. Announced lengths count against [`Limits::partial_bytes`] from the first
 /// chunk on, so the address space of liars is bounded; large allocations that are never written
 /// to cost no resident memory.
 pub struct Reader {
@@ -72,6 +76,8 @@ pub struct Reader {
     /// The chunk whose payload is being received: index into `streams`, bytes to come.
     current: Option<(usize, usize)>,
     partial_bytes: usize,
+    /// What is left of the newest block; nothing is written in it.
+    block: BytesMut,
 }
 
 /// One chunk stream: the last header, and the message under way.
@@ -85,7 +91,7 @@ struct Stream {
     kind: u8,
     stream_id: u32,
     /// `Some` from a message's first chunk to its last; `capacity` is `len`.
-    partial: Option<Vec<u8>>,
+    partial: Option<BytesMut>,
 }
 
 /// A parsed chunk header, not yet applied.
@@ -105,6 +111,7 @@ impl Reader {
             streams: vec![],
             current: None,
             partial_bytes: 0,
+            block: BytesMut::new(),
         }
     }
 
@@ -224,9 +231,9 @@ impl Reader {
                 return Err(ChunkError::TooMuchPartial(self.limits.partial_bytes));
             }
             self.partial_bytes = partial_bytes;
-            stream.partial = Some(Vec::with_capacity(stream.len));
+            stream.partial = Some(room(&mut self.block, stream.len));
         }
-        let received = stream.partial.as_ref().map_or(0, Vec::len);
+        let received = stream.partial.as_ref().map_or(0, BytesMut::len);
         let left = (stream.len - received).min(self.chunk_bytes);
         self.current = Some((index, left));
         Ok(())
@@ -243,7 +250,7 @@ impl Reader {
             kind: stream.kind,
             stream_id: stream.stream_id,
             timestamp_ms: stream.timestamp_ms,
-            payload: Bytes::from(payload),
+            payload: payload.freeze(),
         };
         let argument = message
             .payload
@@ -289,6 +296,19 @@ impl Stream {
             partial: None,
         }
     }
+}
+
+/// Room for a payload of `len` bytes, out of `block` if it is short.
+fn room(block: &mut BytesMut, len: usize) -> BytesMut {
+    if len > BLOCK_BYTES / 2 {
+        return BytesMut::with_capacity(len);
+    }
+    if block.capacity() < len {
+        // The same block again if no message of it is left.
+        block.reserve(BLOCK_BYTES);
+    }
+    let rest = block.split_off(len);
+    std::mem::replace(block, rest)
 }
 
 /// Basic header (section 5.3.1.1) and the length of the message header after it.

@@ -1,5 +1,7 @@
 //! Tests of the chunk layer, with rml_rtmp as a second opinion. They do not know sessions.
 
+use bytes::Bytes;
+
 use super::*;
 use proptest::prelude::*;
 use rml_rtmp::{

@@ -181,8 +181,14 @@ fn write_once(
     body: &[Bytes],
     turn: &Turn,
 ) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    let mut file = File::create(temporary)?;
+    let mut file = match File::create(temporary) {
+        // Only a directory's first object finds none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(directory)?;
+            File::create(temporary)?
+        }
+        made => made?,
+    };
     write_slices(&mut file, body)?;
     drop(file);
     if turn.take(|| fs::rename(temporary, path))?.is_none() {

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
 use metrics::{Counter, Gauge};
 use socket2::SockRef;
 use tokio::{
@@ -17,7 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Context, Refusal, low_water,
+    Context, Refusal,
+    input::{Buffers, Input},
+    low_water,
     mark::{Mark, Wait},
     refused, stopped,
 };
@@ -27,12 +28,6 @@ use crate::{
     tls::Wire,
 };
 
-/// Room for one read at first, in bytes; a read that fills it doubles it.
-const READ_BYTES_MIN: usize = 16 * 1024;
-/// Largest room for one read, in bytes; or [`READ_BYTES_MIN`] more than `rtmp.receive_mark`, so that one
-/// read takes what gathered. The session keeps at most a chunk header back, so this is what a connection
-/// holds beside its half-received messages.
-const READ_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection that was told why it ends may take to read that. Closing at once with
 /// unread input would reset the connection and lose the text.
 const LINGER: Duration = Duration::from_secs(1);
@@ -87,8 +82,7 @@ struct Running {
 struct Connection {
     wire: Wire,
     session: Session,
-    input: BytesMut,
-    read_bytes: usize,
+    input: Input,
     /// The socket's low-water mark; `None` if it is not ours to set.
     low_water_bytes: Option<usize>,
     running: Option<Running>,
@@ -96,6 +90,8 @@ struct Connection {
     context: Arc<Context>,
     received: Counter,
     messages: Counter,
+    /// Not added to `messages` yet.
+    uncounted: u64,
     _gauge: Raised,
 }
 
@@ -109,20 +105,22 @@ impl Connection {
             wire,
             low_water_bytes,
             session: Session::new(now(), seed, context.limits),
-            input: BytesMut::new(),
-            read_bytes: READ_BYTES_MIN,
+            input: Input::default(),
             running: None,
             peer,
             context,
             received: metrics::counter!("cauce_rtmp_bytes_total"),
             messages: metrics::counter!("cauce_rtmp_messages_total"),
+            uncounted: 0,
             _gauge: Raised::new(metrics::gauge!("cauce_rtmp_connections")),
         }
     }
 
     async fn drive(&mut self, stop: &mut watch::Receiver<bool>) -> Why {
         loop {
-            if let Err(why) = self.process().await {
+            let processed = self.process().await;
+            self.messages.increment(std::mem::take(&mut self.uncounted));
+            if let Err(why) = processed {
                 return why;
             }
             if let Some(end) = self.session.overdue(now()) {
@@ -137,11 +135,6 @@ impl Connection {
     /// Waits for bytes, the session's deadline, eviction or the stop, whichever comes first.
     async fn receive(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Why> {
         let wait = self.wait();
-        self.read_bytes = self.read_bytes.max(match wait.bytes {
-            1 => 0,
-            bytes => bytes + READ_BYTES_MIN,
-        });
-        self.input.reserve(self.read_bytes);
         // Encoders that leave Nagle's algorithm on (FFmpeg, GStreamer) hold each command back until
         // the one before it is acknowledged. Acknowledging at once saves them 40 ms a step; the
         // kernel forgets the wish, so it is renewed until the publish runs.
@@ -155,7 +148,7 @@ impl Connection {
             biased;
             refused = evicted(&mut self.running) => return Err(Why::Refused(refused.into())),
             () = stopped(stop) => return Err(Why::Stopping),
-            read = timeout_at(deadline.into(), self.wire.read_buf(&mut self.input)) => read,
+            read = timeout_at(deadline.into(), read(&mut self.wire, &mut self.input, &self.context.buffers)) => read,
         };
         // After a deadline the caller asks the session what the time means.
         let read = match read {
@@ -171,9 +164,6 @@ impl Connection {
                 self.received.increment(bytes as u64);
                 if let Some(running) = &mut self.running {
                     running.bytes += bytes as u64;
-                }
-                if bytes >= self.read_bytes {
-                    self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
                 }
                 Ok(())
             }
@@ -207,25 +197,27 @@ impl Connection {
 
     /// Reads what is there below the mark. The runtime would not try: nobody told it of any bytes.
     fn read_gathered(&mut self) -> io::Result<usize> {
-        let before = self.input.len();
-        self.input.resize(before + self.read_bytes, 0);
-        let read = (&*SockRef::from(self.wire.tcp())).read(&mut self.input[before..]);
-        let bytes = *read.as_ref().unwrap_or(&0);
-        self.input.truncate(before + bytes);
-        read
+        let room = self.input.room(&self.context.buffers);
+        let bytes = (&*SockRef::from(self.wire.tcp())).read(room)?;
+        self.input.received(bytes);
+        Ok(bytes)
     }
 
     /// Acts on all input that is there, then sends the replies in one write.
     async fn process(&mut self) -> Result<(), Why> {
+        let read_at = now();
         loop {
-            let progress = self.session.input(now(), &self.input)?;
-            self.input.advance(progress.consumed);
+            let progress = self.session.input(read_at, self.input.unused())?;
+            self.input.used(progress.consumed);
             match progress.action {
-                None => return self.flush().await,
+                None => {
+                    self.input.settle(&self.context.buffers);
+                    return self.flush().await;
+                }
                 Some(Action::Flush) => self.flush().await?,
                 Some(Action::Media(media)) => {
                     for tag in media {
-                        self.push(&tag).await?;
+                        self.push(read_at, &tag).await?;
                     }
                 }
                 Some(Action::Publish(key)) => self.open(key).await?,
@@ -237,13 +229,13 @@ impl Connection {
         }
     }
 
-    async fn push(&mut self, tag: &segmenter::Tag) -> Result<(), Why> {
+    async fn push(&mut self, read_at: Instant, tag: &segmenter::Tag) -> Result<(), Why> {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
         running.tags += 1;
-        running.mark.heard(now(), tag);
-        self.messages.increment(1);
+        running.mark.heard(read_at, tag);
+        self.uncounted += 1;
         let pushed = running.publisher.push(tag).await;
         pushed.map_err(|refused| Why::Refused(refused.into()))
     }
@@ -337,9 +329,10 @@ impl Connection {
         let drained = async {
             self.wire.shutdown().await?;
             loop {
-                self.input.clear();
-                self.input.reserve(READ_BYTES_MIN);
-                if self.wire.read_buf(&mut self.input).await? == 0 {
+                let bytes = read(&mut self.wire, &mut self.input, &self.context.buffers).await?;
+                self.input.used(self.input.unused().len());
+                self.input.settle(&self.context.buffers);
+                if bytes == 0 {
                     return io::Result::Ok(());
                 }
             }
@@ -354,6 +347,16 @@ impl Running {
         let (bytes, tags) = (self.bytes, self.tags);
         tracing::info!(reason, bytes, tags, duration_s, "publish ended: {text}");
     }
+}
+
+/// Reads what comes next. Waits without a buffer, but for TLS, which reads to know what there is.
+async fn read(wire: &mut Wire, input: &mut Input, buffers: &Buffers) -> io::Result<usize> {
+    if let Wire::Plain(tcp) = wire {
+        tcp.readable().await?;
+    }
+    let bytes = wire.read(input.room(buffers)).await?;
+    input.received(bytes);
+    Ok(bytes)
 }
 
 /// Resolves when the publisher is put out; never without one.

@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 
 use segmenter::{Tag, TagKind};
 
-/// Bytes are read as they come from so long before a key frame is expected.
-const LEAD: Duration = Duration::from_millis(50);
+/// Bytes are read as they come from so long before a key frame is expected: it is not expected too late, but
+/// by the rounding of times and timers.
+const LEAD: Duration = Duration::from_millis(15);
 /// And for so long after it, if it does not come. It is found with the next read then.
 const OVERDUE: Duration = Duration::from_millis(150);
 /// From the first tag on bytes are read as they come until two key frames tell when the next is expected,
 /// at most for so long: audio alone has none.
 const UNKNOWN: Duration = Duration::from_secs(12);
+/// Waits end at one of so many moments in each `rtmp.receive_wait`, together with those of other publishers:
+/// the processor is woken once for all of them. Not at one alone, or whoever came next would wait for all.
+const MOMENTS: u32 = 8;
 
 /// Caps of what may wait in the socket.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +27,8 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
     /// `rtmp.receive_wait`.
     pub(super) wait: Duration,
+    /// What [`MOMENTS`] count from; the same for all publishers.
+    pub(super) origin: Instant,
 }
 
 /// What to wait for.
@@ -48,7 +54,9 @@ pub(super) struct Mark {
     since: Instant,
     /// The media time of the newest key frame.
     key_ms: Option<u32>,
+    /// The last GOP's length, and that of the one before.
     gop: Option<Duration>,
+    gop_before: Option<Duration>,
     /// When media time 0 of this GOP was, or would have been, at the earliest read so far; and the GOP's
     /// before it. What gathered was late by some of its wait, the earliest by the least.
     origin: Option<Instant>,
@@ -63,6 +71,7 @@ impl Mark {
             since: now,
             key_ms: None,
             gop: None,
+            gop_before: None,
             origin: None,
             origin_before: None,
         }
@@ -78,6 +87,7 @@ impl Mark {
         let is_key =
             matches!(tag.payload[..], [head, kind, ..] if head & 0x70 == 0x10 && kind != 0);
         if is_key {
+            self.gop_before = self.gop;
             self.gop = self
                 .key_ms
                 .map(|before| tag.timestamp_ms.wrapping_sub(before))
@@ -99,7 +109,7 @@ impl Mark {
         if bytes == 1 {
             return Wait::AT_ONCE;
         }
-        let latest = now + self.limits.wait;
+        let latest = self.moment(now + self.limits.wait);
         let until = match self.expected() {
             None if now < self.since + UNKNOWN => return Wait::AT_ONCE,
             None => latest,
@@ -115,9 +125,21 @@ impl Mark {
         }
     }
 
-    /// When the next key frame comes if GOPs stay as long as the last one.
+    /// The last of the common moments until `latest`.
+    fn moment(&self, latest: Instant) -> Instant {
+        let step = (self.limits.wait / MOMENTS).as_nanos().max(1);
+        let past = latest
+            .saturating_duration_since(self.limits.origin)
+            .as_nanos()
+            % step;
+        latest - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
+    }
+
+    /// When the next key frame comes if GOPs stay as long as the last one; or the one before, if that was
+    /// shorter: one that is long for once is followed by others.
     fn expected(&self) -> Option<Instant> {
-        let media = Duration::from_millis(self.key_ms?.into()) + self.gop?;
+        let gop = self.gop?.min(self.gop_before.unwrap_or(Duration::MAX));
+        let media = Duration::from_millis(self.key_ms?.into()) + gop;
         let origin = match (self.origin, self.origin_before) {
             (Some(now), Some(before)) => now.min(before),
             (now, before) => now.or(before)?,
@@ -131,10 +153,15 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    const LIMITS: Limits = Limits {
-        bytes: 65_536,
-        wait: Duration::from_millis(250),
-    };
+    const BYTES: usize = 65_536;
+
+    fn limits(origin: Instant) -> Limits {
+        Limits {
+            bytes: BYTES,
+            wait: ms(240),
+            origin,
+        }
+    }
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -158,7 +185,7 @@ mod tests {
 
     /// Key frames at 0 and 2 s, read at once, of a publish that began at the instant.
     fn steady(begin: Instant) -> Mark {
-        let mut mark = Mark::new(begin, LIMITS);
+        let mut mark = Mark::new(begin, limits(begin));
         mark.heard(begin, &tag(TagKind::Video, 0, &[0x17, 0, 0, 0, 0]));
         for at_ms in [0, 2000] {
             mark.heard(begin + ms(at_ms), &key(at_ms as u32));
@@ -174,23 +201,26 @@ mod tests {
         let mark = steady(begin);
         let gathering = |at, until| {
             let until = Some(begin + ms(until));
-            let bytes = LIMITS.bytes;
+            let bytes = BYTES;
             assert_eq!(
                 mark.wait(begin + ms(at), usize::MAX),
                 Wait { bytes, until },
                 "{at}"
             );
         };
-        gathering(2001, 2251);
-        gathering(3600, 3850);
+        // Until a multiple of 30 ms, which others wait for too.
+        gathering(2001, 2220);
+        gathering(2009, 2220);
+        gathering(2010, 2250);
+        gathering(3600, 3840);
         // Never past the lead.
-        gathering(3900, 3950);
-        for at in [3950, 3999, 4000, 4149] {
+        gathering(3900, 3985);
+        for at in [3985, 3999, 4000, 4149] {
             assert_eq!(mark.wait(begin + ms(at), usize::MAX), AT_ONCE, "{at}");
         }
         // A key frame that does not come is not waited for at that price.
-        gathering(4151, 4401);
-        gathering(9000, 9250);
+        gathering(4151, 4380);
+        gathering(9000, 9240);
     }
 
     #[test]
@@ -201,18 +231,31 @@ mod tests {
         mark.heard(begin + ms(3900), &other(3899));
         // The key frame of 4 s was found 200 ms late; the one of 6 s is expected at 6 s.
         mark.heard(begin + ms(4200), &key(4000));
-        assert_eq!(mark.wait(begin + ms(5949), usize::MAX).bytes, LIMITS.bytes);
-        assert_eq!(mark.wait(begin + ms(5950), usize::MAX), AT_ONCE);
+        assert_eq!(mark.wait(begin + ms(5984), usize::MAX).bytes, BYTES);
+        assert_eq!(mark.wait(begin + ms(5985), usize::MAX), AT_ONCE);
+    }
+
+    #[test]
+    fn one_long_gop_moves_no_expectation() {
+        let begin = Instant::now();
+        let mut mark = steady(begin);
+        mark.heard(begin + ms(4100), &key(4100));
+        assert_eq!(mark.wait(begin + ms(6084), usize::MAX).bytes, BYTES);
+        assert_eq!(mark.wait(begin + ms(6085), usize::MAX), AT_ONCE);
+        // Two of them do.
+        mark.heard(begin + ms(6200), &key(6200));
+        assert_eq!(mark.wait(begin + ms(8284), usize::MAX).bytes, BYTES);
+        assert_eq!(mark.wait(begin + ms(8285), usize::MAX), AT_ONCE);
     }
 
     #[test]
     fn without_key_frames_bytes_gather_after_a_while() {
         let begin = Instant::now();
-        let mut mark = Mark::new(begin, LIMITS);
+        let mut mark = Mark::new(begin, limits(begin));
         mark.heard(begin, &tag(TagKind::Audio, 0, &[0xaf, 1, 0]));
         mark.heard(begin, &key(0));
         assert_eq!(mark.wait(begin + UNKNOWN - ms(1), usize::MAX), AT_ONCE);
-        let until = Some(begin + UNKNOWN + LIMITS.wait);
+        let until = Some(begin + UNKNOWN + ms(240));
         assert_eq!(mark.wait(begin + UNKNOWN, usize::MAX).until, until);
     }
 
@@ -241,7 +284,7 @@ mod tests {
             for at in [2500, 2700, 10_000, 100_000] {
                 let now = begin + ms(at);
                 let wait = mark.wait(now, usize::MAX);
-                assert!(wait.until.is_none_or(|until| until <= now + LIMITS.wait));
+                assert!(wait.until.is_none_or(|until| until <= now + ms(240)));
             }
         }
     }

@@ -2,6 +2,7 @@
 //! not know what a connection says.
 
 mod connection;
+mod input;
 mod low_water;
 mod mark;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
+use self::input::Buffers;
 use super::{
     amf0, chunk,
     command::PublishStatus,
@@ -42,6 +44,11 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Refused and failed accepts are logged at most so often.
 const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// Shortest room for one read, in bytes, and room beside what gathers below `rtmp.receive_mark`, so that one
+/// read takes all of it.
+const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES_MORE: usize = 16 * 1024;
 
 /// Where encoders come in; both ports share the limits.
 pub struct Listeners {
@@ -152,6 +159,7 @@ impl From<Refused> for Refusal {
 struct Context {
     limits: session::Limits,
     mark: mark::Limits,
+    buffers: Buffers,
     /// `limits.rtmp_connections`.
     connections: usize,
     /// A reply that cannot be written for so long ends the connection: `rtmp.idle_timeout`.
@@ -184,7 +192,9 @@ impl Context {
             mark: mark::Limits {
                 bytes: config.rtmp.receive_mark,
                 wait: config.rtmp.receive_wait,
+                origin: Instant::now(),
             },
+            buffers: Buffers::new(READ_BYTES.max(config.rtmp.receive_mark + READ_BYTES_MORE)),
             connections: limits.rtmp_connections,
             write_timeout: config.rtmp.idle_timeout,
             shutdown_grace: config.shutdown_grace,
