@@ -259,10 +259,18 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
         Backend::Memory => Ok(Arc::new(Memory::new(config.limits.memory_budget))),
         Backend::Disk => {
             let root = &config.storage.disk_root;
-            let disk = Disk::open(root).map_err(|error| {
-                let context = format!("storage.disk.root: cannot use {}", root.display());
-                Error::with(Kind::Unavailable, context, error)
-            })?;
+            let disk = match Disk::open(root) {
+                Ok(disk) => disk,
+                Err(error) if !config.storage.required => {
+                    let root = root.display();
+                    warn!(%error, %root, "starting without storage, as storage.required = false");
+                    Disk::later(&*config.storage.disk_root)
+                }
+                Err(error) => {
+                    let context = format!("storage.disk.root: cannot use {}", root.display());
+                    return Err(Error::with(Kind::Unavailable, context, error));
+                }
+            };
             Ok(Arc::new(disk))
         }
         Backend::S3 => bucket::open(config).await,

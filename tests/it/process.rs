@@ -567,3 +567,28 @@ fn a_read_only_disk_degrades_and_live_goes_on() {
     viewer.grows(30);
     assert!(child.alive(), "{}", child.log());
 }
+
+#[test]
+fn a_directory_that_is_not_required_may_come_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("blocked");
+    fs::write(&blocked, "").unwrap();
+    let root = blocked.join("media");
+    let server = Process::start(&[
+        ("CAUCE_STORAGE__DISK__ROOT", root.to_str().unwrap()),
+        ("CAUCE_STORAGE__REQUIRED", "false"),
+    ]);
+    assert!(server.get("/readyz").text().contains("degraded"));
+    assert!(server.child.log().contains("storage.required = false"));
+    fs::remove_file(&blocked).unwrap();
+    until("well", 20, || {
+        (server.get("/readyz").text() == r#"{"status":"ok"}"#).then_some(())
+    });
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    encoder.send_all(&Clip::Tiny.tags());
+    server.viewer(&stream).segments(2, 20);
+    until("media in the directory", 20, || {
+        root.join(&stream.uid).exists().then_some(())
+    });
+}
