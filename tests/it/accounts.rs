@@ -104,6 +104,8 @@ fn an_account_lives_by_letters_and_the_log_keeps_its_secrets() {
         .lines()
         .find(|line| line.contains("/reset/?token="))
         .unwrap();
+    let raw = mailbox.raw("Ana@test.example", 1);
+    assert!(raw.lines().any(|line| line == link), "it is whole:\n{raw}");
     let target = link
         .trim()
         .strip_prefix("https://media.test.example")
