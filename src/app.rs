@@ -3,6 +3,7 @@
 mod bucket;
 mod certificates;
 mod demo;
+mod lock;
 mod parts;
 mod readiness;
 mod rooms;
@@ -18,7 +19,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{certificates::Certificates, parts::Parts, readiness::Readiness};
+use self::{
+    certificates::Certificates,
+    lock::{Addresses, Lock},
+    parts::Parts,
+    readiness::Readiness,
+};
 use crate::{
     api::{self, Api},
     auth::{Auth, Secret},
@@ -60,6 +66,8 @@ pub struct App {
     stop: watch::Sender<bool>,
     supervisor: JoinHandle<()>,
     shutdown_grace: Duration,
+    /// The last to go.
+    _lock: Lock,
 }
 
 /// The ports, taken before anything else is touched.
@@ -89,21 +97,20 @@ impl Ports {
 }
 
 impl App {
-    /// Takes the ports, opens the database and the store, starts serving.
+    /// Takes the data directory and the ports, opens the database and the store, starts serving. A
+    /// process that still drains on the same directory is waited for.
     ///
     /// # Errors
     /// What could not be taken or opened; nothing runs then.
     pub async fn start(config: Arc<Config>) -> Result<Self> {
         telemetry::start_log(&config.log)?;
+        let lock = Lock::take(&config).await?;
         let ports = Ports::take(&config).await?;
-        Self::start_on(config, ports).await
+        Self::start_on(config, ports, lock).await
     }
 
-    /// The same on ports that were taken already. Clients that come early wait in their backlog.
-    ///
-    /// # Errors
-    /// As [`App::start`].
-    pub async fn start_on(config: Arc<Config>, ports: Ports) -> Result<Self> {
+    /// The same with what was taken already. Clients that come early wait in their backlog.
+    async fn start_on(config: Arc<Config>, ports: Ports, mut lock: Lock) -> Result<Self> {
         let address = |listener: &TcpListener| {
             listener
                 .local_addr()
@@ -132,6 +139,7 @@ impl App {
 
         let readiness = Arc::new(Readiness::new());
         let urls = Urls::new(&config, http, rtmps.unwrap_or(rtmp));
+        lock.tell(&Addresses { http, rtmp, rtmps });
         let api = Api {
             config: config.clone(),
             db: db.clone(),
@@ -202,6 +210,7 @@ impl App {
             readiness,
             stop,
             shutdown_grace: config.shutdown_grace,
+            _lock: lock,
         })
     }
 
@@ -250,10 +259,18 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
         Backend::Memory => Ok(Arc::new(Memory::new(config.limits.memory_budget))),
         Backend::Disk => {
             let root = &config.storage.disk_root;
-            let disk = Disk::open(root).map_err(|error| {
-                let context = format!("storage.disk.root: cannot use {}", root.display());
-                Error::with(Kind::Unavailable, context, error)
-            })?;
+            let disk = match Disk::open(root) {
+                Ok(disk) => disk,
+                Err(error) if !config.storage.required => {
+                    let root = root.display();
+                    warn!(%error, %root, "starting without storage, as storage.required = false");
+                    Disk::later(&*config.storage.disk_root)
+                }
+                Err(error) => {
+                    let context = format!("storage.disk.root: cannot use {}", root.display());
+                    return Err(Error::with(Kind::Unavailable, context, error));
+                }
+            };
             Ok(Arc::new(disk))
         }
         Backend::S3 => bucket::open(config).await,
@@ -277,12 +294,28 @@ pub fn check_certificates(config: &Config) -> Result<usize> {
     Ok(http.iter().chain(&rtmp).count())
 }
 
-/// Runs the server with a sample publisher until a signal ends it.
+/// Runs the server with a sample publisher until a signal ends it; `as_json`: what it prints.
 ///
 /// # Errors
 /// As a start of the server.
-pub async fn demo(config: Arc<Config>) -> Result<()> {
-    demo::run(&config).await
+pub async fn demo(config: Arc<Config>, as_json: bool) -> Result<()> {
+    demo::run(&config, as_json).await
+}
+
+/// The public URLs as a command writes them that has no server of its own: from the configuration,
+/// and for a configured port 0 with the real one of the server that runs on the data directory.
+pub fn urls(config: &Config) -> Urls {
+    let running = lock::running(&config.data_dir);
+    let real = |configured: SocketAddr, pick: fn(&Addresses) -> Option<SocketAddr>| {
+        let real = running.as_ref().filter(|_| configured.port() == 0);
+        real.and_then(pick).unwrap_or(configured)
+    };
+    let http = real(config.http.listen, |at| Some(at.http));
+    let rtmp = match config.rtmp.tls.listen {
+        Some(listen) => real(listen, |at| at.rtmps),
+        None => real(config.rtmp.listen, |at| Some(at.rtmp)),
+    };
+    Urls::new(config, http, rtmp)
 }
 
 /// Listens on the address that `key` names.

@@ -97,10 +97,18 @@ impl Args {
         if let Command::Version = command {
             return Ok(version());
         }
-        let config = self.load_config()?;
+        let config = match self.load_config() {
+            Err(error) if self.json && matches!(command, Command::Check) => {
+                return Ok(check::bad_configuration(error));
+            }
+            config => config?,
+        };
         match command {
             Command::Serve => serve::serve(Arc::new(config)).await,
-            Command::Demo => app::demo(Arc::new(config)).await.map(|()| Answer::none()),
+            Command::Demo => {
+                let done = app::demo(Arc::new(config), self.json).await;
+                done.map(|()| Answer::none())
+            }
             Command::Check => Ok(check::check(&config).await),
             Command::Stream(command) => command.run(&config).await,
             Command::Key(command) => command.run(&config).await,

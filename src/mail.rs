@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
-    message::{Mailbox, header::ContentType},
+    message::{
+        Body, Mailbox,
+        header::{ContentTransferEncoding, ContentType},
+    },
 };
 use metrics::counter;
 use tokio::sync::{mpsc, watch};
@@ -14,6 +17,9 @@ use crate::{
     config::Config,
     error::{Error, Kind, Result},
 };
+
+/// Longest line of a letter, without its end (RFC 5321 4.5.3.1.6).
+const LINE_BYTES_MAX: usize = 998;
 
 /// A letter on its way.
 #[derive(Clone, Debug)]
@@ -130,19 +136,37 @@ impl Postman {
     }
 
     async fn hand_over(&self, letter: Letter) -> Result<()> {
-        let address = letter.to.parse();
-        let to = address.map_err(|e| Error::with(Kind::Internal, "an address", e))?;
-        let message = Message::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, to))
-            .subject(letter.subject)
-            .header(ContentType::TEXT_PLAIN)
-            .body(letter.text)
-            .map_err(|e| Error::with(Kind::Internal, "a letter", e))?;
+        let message = message(&self.from, letter)?;
         let sent = self.transport.send(message).await;
         sent.map(drop)
             .map_err(|e| Error::with(Kind::Unavailable, "smtp.url", e))
     }
+}
+
+/// The letter as it is sent.
+fn message(from: &Mailbox, letter: Letter) -> Result<Message> {
+    let address = letter.to.parse();
+    let to = address.map_err(|e| Error::with(Kind::Internal, "an address", e))?;
+    Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(None, to))
+        .subject(letter.subject)
+        .header(ContentType::TEXT_PLAIN)
+        .body(whole_lines(letter.text))
+        .map_err(|e| Error::with(Kind::Internal, "a letter", e))
+}
+
+/// The text with its lines as they are: a link that quoted-printable folds works in no program that
+/// shows the letter raw. Only a line longer than SMTP's has to be folded, as base64.
+fn whole_lines(text: String) -> Body {
+    use ContentTransferEncoding::{Base64, EightBit, SevenBit};
+    if text.lines().any(|line| line.len() > LINE_BYTES_MAX) {
+        let body = Body::new_with_encoding(text, Base64);
+        return body.expect("base64 takes every text");
+    }
+    let encoding = if text.is_ascii() { SevenBit } else { EightBit };
+    let lines: Vec<&str> = text.lines().chain([""]).collect();
+    Body::dangerous_pre_encoded(lines.join("\r\n").into_bytes(), encoding)
 }
 
 #[cfg(test)]
@@ -178,6 +202,35 @@ mod tests {
             assert!(line.starts_with(key) && !line.contains("geheim"), "{line}");
             assert_eq!(error.kind, Kind::Config);
         }
+    }
+
+    #[test]
+    fn a_line_is_never_folded_that_smtp_can_carry() {
+        let from: Mailbox = "a@b.example".parse().unwrap();
+        let raw = |text: &str| {
+            let letter = Letter {
+                text: text.into(),
+                ..letter()
+            };
+            let message = message(&from, letter).unwrap();
+            String::from_utf8(message.formatted()).unwrap()
+        };
+        let link = format!("https://a.example/reset/?token={}", "x".repeat(900));
+        for (text, encoding) in [
+            (format!("Hello,\n\n{link}\n\nbye\n"), "7bit"),
+            (format!("Olá,\n\n{link}\n\nadeus\n"), "8bit"),
+        ] {
+            let raw = raw(&text);
+            let (head, body) = raw.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains(&format!("Transfer-Encoding: {encoding}")),
+                "{head}"
+            );
+            assert_eq!(body, text.replace('\n', "\r\n"));
+        }
+        let raw = raw(&"é".repeat(500));
+        assert!(raw.contains("Transfer-Encoding: base64"), "{raw}");
+        assert!(raw.lines().all(|line| line.len() <= LINE_BYTES_MAX));
     }
 
     #[tokio::test]

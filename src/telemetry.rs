@@ -68,44 +68,125 @@ pub async fn keep_up(handle: PrometheusHandle) {
     }
 }
 
-/// What `/metrics` says beside each name; `rtmp` describes its own.
+/// Counters and what `/metrics` says beside each; `rtmp` describes its own.
+const COUNTERS: [(&str, &str); 25] = [
+    (
+        "cauce_abandoned_segments_total",
+        "Segments that the store never took, given up",
+    ),
+    (
+        "cauce_db_commits_total",
+        "Transactions of the database, by whether they succeeded",
+    ),
+    (
+        "cauce_db_writes_total",
+        "Writes asked of the database; several share a transaction",
+    ),
+    ("cauce_http_bytes_total", "Body bytes handed to clients"),
+    (
+        "cauce_http_connections_cut_total",
+        "HTTP connections refused or ended by the server, by reason",
+    ),
+    ("cauce_http_requests_total", "Answers by route and status"),
+    (
+        "cauce_hub_closed_total",
+        "WebSockets closed by the server, by close code",
+    ),
+    (
+        "cauce_hub_frames_dropped_total",
+        "Frames that slow members were not sent",
+    ),
+    (
+        "cauce_hub_refused_total",
+        "WebSocket frames of clients answered by an error",
+    ),
+    (
+        "cauce_hub_resyncs_total",
+        "Times a slow member was told to start anew",
+    ),
+    (
+        "cauce_ingest_dropped_total",
+        "Media tags dropped, by reason",
+    ),
+    ("cauce_mails_total", "Letters by outcome"),
+    (
+        "cauce_recording_segments_lost_total",
+        "Segments missing in recordings that were closed",
+    ),
+    (
+        "cauce_recordings_closed_total",
+        "Recordings closed, by outcome",
+    ),
+    (
+        "cauce_recordings_shed_total",
+        "Recordings deleted because the store was full",
+    ),
+    (
+        "cauce_room_writes_failed_total",
+        "Times the database refused rows of chat and questions, which are tried again",
+    ),
+    (
+        "cauce_room_writes_lost_total",
+        "Rows of chat and questions that were never kept",
+    ),
+    (
+        "cauce_room_writes_refused_total",
+        "Messages refused because too many rows waited for the database",
+    ),
+    ("cauce_segment_bytes_total", "Bytes of the segments listed"),
+    ("cauce_segments_total", "Segments listed"),
+    (
+        "cauce_segments_without_idr_total",
+        "Segments cut where no key frame came in time",
+    ),
+    (
+        "cauce_store_failures_total",
+        "Writes to the store that failed or gave no answer",
+    ),
+    (
+        "cauce_store_reads_total",
+        "Segments and thumbnails read back from the store",
+    ),
+    (
+        "cauce_unindexed_segments_total",
+        "Stored segments whose row in the database could not be written",
+    ),
+    (
+        "cauce_unprotected_segments_total",
+        "Segments listed before the store had them, or that it never had",
+    ),
+];
+
+/// Gauges, likewise.
+const GAUGES: [(&str, &str); 8] = [
+    (
+        "cauce_archive_backlog_bytes",
+        "Bytes waiting for the store, all streams",
+    ),
+    ("cauce_db_queue", "Writes waiting for the database"),
+    ("cauce_http_connections", "Open HTTP connections"),
+    (
+        "cauce_hub_rooms",
+        "Rooms with sockets in them or a stream on air",
+    ),
+    ("cauce_hub_sockets", "Open WebSockets"),
+    (
+        "cauce_live_streams",
+        "Streams with a publisher or a window in memory",
+    ),
+    ("cauce_memory_bytes", "Bytes of finished segments in memory"),
+    (
+        "cauce_room_writes_queued",
+        "Rows of chat and questions waiting for the database",
+    ),
+];
+
 fn describe() {
-    for (name, help) in [
-        ("cauce_http_requests_total", "Answers by route and status"),
-        ("cauce_http_bytes_total", "Body bytes handed to clients"),
-        (
-            "cauce_http_connections_cut_total",
-            "HTTP connections refused or ended by the server, by reason",
-        ),
-        ("cauce_mails_total", "Letters by outcome"),
-        ("cauce_segments_total", "Segments listed"),
-        ("cauce_segment_bytes_total", "Bytes of the segments listed"),
-        (
-            "cauce_segments_without_idr_total",
-            "Segments cut where no key frame came in time",
-        ),
-        (
-            "cauce_unprotected_segments_total",
-            "Segments listed before the store had them, or that it never had",
-        ),
-        (
-            "cauce_ingest_dropped_total",
-            "Media tags dropped, by reason",
-        ),
-        (
-            "cauce_recordings_shed_total",
-            "Recordings deleted because the store was full",
-        ),
-        (
-            "cauce_store_failures_total",
-            "Writes to the store that failed or gave no answer",
-        ),
-        (
-            "cauce_store_reads_total",
-            "Segments and thumbnails read back from the store",
-        ),
-    ] {
+    for (name, help) in COUNTERS {
         describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
     }
     // A dashboard asks for these before anything happened: absent and zero are not the same to it.
     for name in [
@@ -140,20 +221,6 @@ fn describe() {
         "cauce_rtmp_publishers",
     ] {
         gauge!(name).increment(0.0);
-    }
-    for (name, help) in [
-        ("cauce_http_connections", "Open HTTP connections"),
-        (
-            "cauce_archive_backlog_bytes",
-            "Bytes waiting for the store, all streams",
-        ),
-        ("cauce_memory_bytes", "Bytes of finished segments in memory"),
-        (
-            "cauce_live_streams",
-            "Streams with a publisher or a window in memory",
-        ),
-    ] {
-        describe_gauge!(name, help);
     }
 }
 

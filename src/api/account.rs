@@ -60,6 +60,16 @@ pub(super) fn login(fields: &mut Fields) -> String {
     fields.required("username", Text::line(LOGIN_CHARS_MAX))
 }
 
+/// Whose password is forgotten: `username` as at a login, or the same under a name of its own.
+pub(super) fn forgotten(fields: &mut Fields) -> String {
+    for name in ["username", "email", "phone"] {
+        if fields.has_value(name) {
+            return fields.required(name, Text::line(LOGIN_CHARS_MAX));
+        }
+    }
+    fields.required("username", Text::line(LOGIN_CHARS_MAX))
+}
+
 /// The rest of a person, over what is known: fields that are not named stay as they are.
 pub(super) fn person(fields: &mut Fields, known: Profile) -> Profile {
     let absent_if_empty = |text: String| Some(text).filter(|text| !text.is_empty());

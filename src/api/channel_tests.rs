@@ -64,8 +64,21 @@ async fn the_automatic_channel_is_taken_over_once() {
     );
     assert_eq!(data["twitter"], "@ana");
     assert_ne!(data["updated_at"], data["created_at"]);
-    assert_eq!(f.call(&ana, "POST", "/channels/", wanted).await.0, 409);
+    // Whatever the fields: there is nothing left to take over.
+    for body in [wanted, json!({}), json!({ "username": 7 })] {
+        assert_eq!(f.call(&ana, "POST", "/channels/", body).await.0, 409);
+    }
     assert_eq!(f.call("", "GET", "/channels/ana/", NONE).await.0, 404);
+
+    // Without another username it keeps the account's.
+    let (_, eva) = login(&f, "eva").await;
+    let (status, body) = f.call(&eva, "POST", "/channels/", json!({})).await;
+    assert_eq!((status, body["username"].is_null()), (400, true), "{body}");
+    let unnamed = json!({ "username": null, "name": "Eva's" });
+    let (status, body) = f.call(&eva, "POST", "/channels/", unnamed).await;
+    assert_eq!(status, 201, "{body}");
+    assert_eq!(body["data"]["username"], "eva");
+    assert_eq!(body["data"]["name"], "Eva's");
 
     // Another's name is no new name, whatever its case.
     let taken = json!({ "username": "ANA.live", "name": "x" });
@@ -79,7 +92,8 @@ async fn what_is_wrong_with_a_channel_is_said_by_field() {
     let f = Fixture::new().await;
     let (_, ana) = login(&f, "ana").await;
     for (body, field) in [
-        (json!({}), "username"),
+        (json!({}), "name"),
+        (json!({ "username": "", "name": "x" }), "username"),
         (json!({ "username": "ana" }), "name"),
         (
             json!({ "username": "a".repeat(300), "name": "x" }),

@@ -68,9 +68,14 @@ async fn show(api: &Api, request: &Request, name: &str) -> Result<Reply, Failure
 }
 
 /// POST /channels/: takes the channel over that came with the account, as long as nobody edited it.
+/// Without a new username it keeps the account's.
 async fn create(api: &Api, request: &Request) -> Result<Reply, Failure> {
     let caller = api.require(request).await?;
-    let edit = read(request, true)?;
+    // Before the fields: no other fields would be accepted.
+    if api.db.channel_edited(caller.user_id).await? {
+        return Err(not_new());
+    }
+    let edit = read(request, Asked::New)?;
     let edited = api.db.edit_channel(caller.user_id, edit, true, now_ms());
     let channel = done(edited.await?)?;
     let data = shown(request, &channel, Some(caller.user_id));
@@ -80,7 +85,8 @@ async fn create(api: &Api, request: &Request) -> Result<Reply, Failure> {
 async fn edit(api: &Api, request: &Request, name: &str, whole: bool) -> Result<Reply, Failure> {
     let caller = api.require(request).await?;
     own(find(api, name, Some(&caller)).await?, &caller)?;
-    let edit = read(request, whole)?;
+    let asked = if whole { Asked::Whole } else { Asked::Part };
+    let edit = read(request, asked)?;
     let edited = api.db.edit_channel(caller.user_id, edit, false, now_ms());
     let channel = done(edited.await?)?;
     let data = shown(request, &channel, Some(caller.user_id));
@@ -115,11 +121,27 @@ fn own(channel: Channel, caller: &Identity) -> Result<Channel, Failure> {
     }
 }
 
-/// Reads a channel's fields; `whole`: its names must be there.
-fn read(request: &Request, whole: bool) -> Result<ChannelEdit, Failure> {
+/// Which fields must be there.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    /// POST: a name. A username that is null is not given.
+    New,
+    /// PUT: both names.
+    Whole,
+    /// PATCH: none.
+    Part,
+}
+
+/// Reads a channel's fields.
+fn read(request: &Request, asked: Asked) -> Result<ChannelEdit, Failure> {
     let mut fields = Fields::read(request)?;
-    let username = names(&mut fields, whole);
-    let name = match whole || fields.has("name") {
+    let username = match asked {
+        Asked::New => fields.has_value("username"),
+        Asked::Whole => true,
+        Asked::Part => fields.has("username"),
+    };
+    let username = username.then(|| names(&mut fields)).flatten();
+    let name = match asked != Asked::Part || fields.has("name") {
         true => Some(fields.required("name", NAME)),
         false => None,
     };
@@ -137,10 +159,7 @@ fn read(request: &Request, whole: bool) -> Result<ChannelEdit, Failure> {
 }
 
 /// The username as it is shown and what makes names the same.
-fn names(fields: &mut Fields, whole: bool) -> Option<(String, String)> {
-    if !whole && !fields.has("username") {
-        return None;
-    }
+fn names(fields: &mut Fields) -> Option<(String, String)> {
     // Longer ones are told the rule.
     let text = fields.required("username", Text::line(1000));
     let name = Username::parse(&text);
@@ -162,6 +181,10 @@ fn link(fields: &mut Fields, name: &str) -> Option<String> {
     Some(text)
 }
 
+fn not_new() -> Failure {
+    Failure::conflict("The account has its channel already.")
+}
+
 fn done(edited: ChannelEdited) -> Result<Channel, Failure> {
     match edited {
         ChannelEdited::Done(channel) => Ok(*channel),
@@ -169,7 +192,7 @@ fn done(edited: ChannelEdited) -> Result<Channel, Failure> {
             let words = "A channel with that username already exists.";
             Err(Failure::field("username", words))
         }
-        ChannelEdited::NotNew => Err(Failure::conflict("The account has its channel already.")),
+        ChannelEdited::NotNew => Err(not_new()),
         ChannelEdited::Missing => Err(Failure::conflict("The account has no channel.")),
     }
 }

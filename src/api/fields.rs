@@ -104,10 +104,17 @@ impl Fields {
         }
     }
 
-    /// A boolean that may be there; forms write it as text.
+    /// A boolean that may be there; null is as if it were not. Forms write it as text, careless
+    /// clients as a number.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
         let known = match self.values.get(name)? {
+            Value::Null => return None,
             Value::Bool(value) => Some(*value),
+            Value::Number(number) => match number.as_u64() {
+                Some(1) => Some(true),
+                Some(0) => Some(false),
+                _ => None,
+            },
             Value::String(text) => match text.to_ascii_lowercase().as_str() {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),
@@ -134,6 +141,11 @@ impl Fields {
     /// Whether the body names the field at all, also as null.
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
+    }
+
+    /// Whether the body gives the field anything but null.
+    pub fn has_value(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Reports a fault of a field.
@@ -240,7 +252,10 @@ mod tests {
             "\"z\" is not a valid choice."
         );
         let boolean = |fields: &mut Fields| assert_eq!(fields.boolean("a"), None);
-        assert_eq!(fault(r#"{"a":3}"#, boolean), "Must be a valid boolean.");
+        for bad in ["3", "-1", "1.5", "\"yes\"", "[]"] {
+            let body = format!(r#"{{"a":{bad}}}"#);
+            assert_eq!(fault(&body, boolean), "Must be a valid boolean.", "{bad}");
+        }
     }
 
     #[test]
@@ -255,6 +270,18 @@ mod tests {
         );
         assert!(all.has("b") && !all.has("d"));
         assert_eq!(all.boolean("d"), None);
+        let mut all = fields(r#"{"a":null,"b":0,"c":1,"d":"TRUE","e":"0","f":false}"#);
+        let known = ["a", "b", "c", "d", "e", "f"].map(|name| all.boolean(name));
+        let expected = [
+            None,
+            Some(false),
+            Some(true),
+            Some(true),
+            Some(false),
+            Some(false),
+        ];
+        assert_eq!(known, expected);
+        assert!(all.finish().is_ok(), "null is not given");
         let exact = fields(r#"{"p":" x "}"#).given("p", Text::exact(9));
         assert_eq!(exact.as_deref(), Some(" x "));
     }

@@ -123,7 +123,7 @@ async fn refresh(api: &Api, request: &Request) -> Result<Reply, Failure> {
 /// Always the same answer at the same speed: who has an account is nobody's business.
 async fn reset(api: &Api, request: &Request) -> Result<Reply, Failure> {
     let mut fields = Fields::read(request)?;
-    let login = account::login(&mut fields);
+    let login = account::forgotten(&mut fields);
     fields.finish()?;
     if api.mail.is_set() {
         let place = api.background.clone().try_acquire_owned();

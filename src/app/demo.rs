@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
 use tracing::{info, warn};
 
@@ -21,7 +22,10 @@ use self::{
     guests::Guests,
 };
 use crate::{
-    app::{App, Ports},
+    app::{
+        App, Ports,
+        lock::{self, Lock},
+    },
     auth::Registration,
     cli::{Signals, say},
     config::{Config, RtmpTls, Tls},
@@ -42,25 +46,22 @@ const RETURN_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// No port is free, another demo uses the directory, or the server cannot start.
-pub async fn run(config: &Config) -> Result<()> {
+pub async fn run(config: &Config, as_json: bool) -> Result<()> {
     let mut signals = Signals::new()?;
     telemetry::start_log(&config.log)?;
-    let mut config = on_loopback(config);
-    let _lock = empty(&config.data_dir)?;
-    let mut notes = vec![];
-    let ports = Ports {
-        http: free_port("http.listen", &mut config.http.listen, &mut notes).await?,
-        rtmp: free_port("rtmp.listen", &mut config.rtmp.listen, &mut notes).await?,
-        rtmps: None,
+    let (app, notes) = tokio::select! {
+        started = start(on_loopback(config)) => started?,
+        () = signals.next() => return Ok(()),
     };
-    let app = App::start_on(Arc::new(config), ports).await?;
     let login = create_account(&app).await?;
     let sample = create_stream(&app, "Demo", Some(login.channel_id)).await?;
     let own = create_stream(&app, "Your own", None).await?;
-    for line in lines(&app, &login, &sample.0, &own, &notes) {
-        say(&mut io::stdout().lock(), &line)
-            .map_err(|e| Error::with(Kind::Unavailable, "cannot write to standard output", e))?;
-    }
+    let text = match as_json {
+        true => told(&app, &login, &sample.0, &own, &notes).to_string(),
+        false => lines(&app, &login, &sample.0, &own, &notes).join("\n"),
+    };
+    say(&mut io::stdout().lock(), &text)
+        .map_err(|e| Error::with(Kind::Unavailable, "cannot write to standard output", e))?;
     let clip = Clip::built_in()?;
     let publisher = tokio::spawn(keep_publishing(app.rtmp, sample.1, clip));
     let guests = Guests::invite(&app, &sample.0).await?;
@@ -74,6 +75,20 @@ pub async fn run(config: &Config) -> Result<()> {
         () = signals.next() => {}
     }
     Ok(())
+}
+
+/// The server on an empty directory, and which ports are not the configured ones.
+async fn start(mut config: Config) -> Result<(App, Vec<String>)> {
+    let lock = Lock::take(&config).await?;
+    empty(&config.data_dir)?;
+    let mut notes = vec![];
+    let ports = Ports {
+        http: free_port("http.listen", &mut config.http.listen, &mut notes).await?,
+        rtmp: free_port("rtmp.listen", &mut config.rtmp.listen, &mut notes).await?,
+        rtmps: None,
+    };
+    let app = App::start_on(Arc::new(config), ports, lock).await?;
+    Ok((app, notes))
 }
 
 /// The same configuration for this machine only, with all its data in `data_dir/demo`.
@@ -96,30 +111,22 @@ fn on_loopback(config: &Config) -> Config {
     config
 }
 
-/// Empties the directory, unless another demo is in it; the lock lasts as long as what is returned.
-fn empty(directory: &Path) -> Result<fs::File> {
-    let failed = |error: io::Error| {
+/// Empties the directory of all but the lock that is held on it.
+fn empty(directory: &Path) -> Result<()> {
+    let emptied = fs::read_dir(directory).and_then(|mut entries| {
+        entries.try_for_each(|entry| {
+            let entry = entry?;
+            match entry.file_type()? {
+                _ if entry.file_name() == lock::NAME => Ok(()),
+                kind if kind.is_dir() => fs::remove_dir_all(entry.path()),
+                _ => fs::remove_file(entry.path()),
+            }
+        })
+    });
+    emptied.map_err(|error| {
         let context = format!("data_dir: cannot empty {}", directory.display());
         Error::with(Kind::Unavailable, context, error)
-    };
-    let lock = directory.with_extension("lock");
-    if let Some(parent) = directory.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
-    let file = fs::File::create(&lock).map_err(failed)?;
-    file.try_lock().map_err(|_| {
-        let context = format!(
-            "another demo runs in {}: give this one another data_dir",
-            directory.display()
-        );
-        Error::new(Kind::Conflict, context)
-    })?;
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    fs::create_dir_all(directory).map_err(failed)?;
-    Ok(file)
+    })
 }
 
 /// Listens on `address`, or on the next port that is free, and then says so.
@@ -238,6 +245,29 @@ fn lines(
     lines
 }
 
+/// The same for programs.
+fn told(
+    app: &App,
+    login: &Login,
+    sample: &StreamUid,
+    own: &(StreamUid, StreamKey),
+    notes: &[String],
+) -> Value {
+    let urls = &app.urls;
+    json!({
+        "http": app.http,
+        "rtmp": app.rtmp,
+        "watch_url": urls.watch(sample),
+        "playlist_url": urls.playlist(sample),
+        "studio_url": urls.studio(),
+        "username": login.username,
+        "password": login.password,
+        "publish_url": urls.rtmp_publish(&own.1),
+        "own_watch_url": urls.watch(&own.0),
+        "notes": notes,
+    })
+}
+
 /// Publishes the clip in real time, over and over, until the stream itself is ended.
 async fn keep_publishing(address: SocketAddr, key: StreamKey, clip: Clip) {
     let mut player = Player::new(clip);
@@ -313,16 +343,19 @@ mod tests {
         assert_eq!(demo.http.public_url, None);
     }
 
-    #[test]
-    fn the_directory_is_emptied_unless_in_use() {
+    #[tokio::test]
+    async fn the_directory_is_emptied_but_for_its_lock() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = parent.path().join("data/demo");
-        let lock = empty(&directory).unwrap();
+        let mut config = Config::in_directory(parent.path().join("data"));
+        config = on_loopback(&config);
+        let directory = config.data_dir.clone();
+        let _lock = Lock::take(&config).await.unwrap();
+        fs::create_dir(directory.join("media")).unwrap();
+        fs::write(directory.join("media/old"), "").unwrap();
         fs::write(directory.join("old"), "").unwrap();
-        assert_eq!(empty(&directory).unwrap_err().kind, Kind::Conflict);
-        assert!(directory.join("old").exists(), "the other's data is left");
-        drop(lock);
         empty(&directory).unwrap();
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        let left: Vec<_> = fs::read_dir(&directory).unwrap().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].as_ref().unwrap().file_name(), lock::NAME);
     }
 }

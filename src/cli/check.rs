@@ -50,6 +50,11 @@ pub(super) async fn check(config: &Config) -> Answer {
     describe(&items, &config.warnings)
 }
 
+/// What `--json` says when there is no configuration to check anything else with.
+pub(super) fn bad_configuration(error: Error) -> Answer {
+    describe(&[("configuration", Err(error))], &[])
+}
+
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::{Answer, output::printable};
 use crate::{
+    app,
     auth::Secret,
     config::Config,
     db::Db,
     error::{Error, Kind, Result},
-    event::Urls,
     name::{StreamKey, StreamUid},
 };
 
@@ -44,7 +44,7 @@ async fn rotate(config: &Config, db: &Db, uid: &str) -> Result<Answer> {
         let line = format!("stream {uid} has ended: it has no use for a key");
         return Err(Error::new(Kind::Conflict, line));
     }
-    let urls = Urls::new(config, config.http.listen, config.rtmp.told());
+    let urls = app::urls(config);
     let publish = urls.rtmp_publish(&key);
     let text = format!("key      {}\npublish  {publish}", key.as_str());
     let json = json!({

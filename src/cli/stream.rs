@@ -9,11 +9,11 @@ use super::{
     output::{printable, table},
 };
 use crate::{
+    app,
     auth::Secret,
     config::Config,
     db::{Db, NewStream, Status, StreamRow, now_ms},
     error::{Error, Kind, Result},
-    event::Urls,
     name::{StreamKey, StreamUid},
     person::Username,
     time::rfc3339,
@@ -106,7 +106,7 @@ async fn create(
         .stream(&uid)
         .await?
         .ok_or_else(|| Error::new(Kind::Internal, "the stream is gone that was just made"))?;
-    let urls = Urls::new(config, config.http.listen, config.rtmp.told());
+    let urls = app::urls(config);
     let mut json = describe(&row);
     json["key"] = json!(key.as_str());
     json["rtmp_url"] = json!(urls.rtmp_server());

@@ -121,6 +121,18 @@ impl Db {
         self.readers.read(move |c| of_owner(c, owner_id)).await
     }
 
+    /// Whether this user's channel was edited since it was made with the account.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`].
+    pub async fn channel_edited(&self, owner_id: i64) -> Result<bool> {
+        const QUERY: &str = "SELECT 1 FROM channels WHERE user_id = ? AND edited = 1";
+        let found = move |c: &Connection| c.prepare_cached(QUERY)?.exists([owner_id]);
+        self.readers
+            .read(move |c| found(c).map_err(|error| asking("a channel", error)))
+            .await
+    }
+
     /// Channels by name, at most 1000; with `search` those that have it in their name or title.
     ///
     /// # Errors

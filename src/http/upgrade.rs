@@ -20,7 +20,7 @@ use super::{
     rest,
 };
 use crate::{
-    auth::{Bearer, Identity, NoIdentity},
+    auth::{BadToken, Bearer, Identity, NoIdentity},
     hub::{Known, Newcomer},
     name::StreamUid,
 };
@@ -90,9 +90,14 @@ async fn admit(
             tracing::warn!(%error, "a token could not be checked");
             unavailable()
         }
-        _ => {
-            let detail = "The token is not valid.";
-            let mut answer = refuse(StatusCode::UNAUTHORIZED, detail, "token_not_valid");
+        why => {
+            let (detail, code) = match why {
+                Some(NoIdentity::Token(BadToken::Expired)) => {
+                    ("The token has expired.", "token_expired")
+                }
+                _ => ("The token is not valid.", "token_not_valid"),
+            };
+            let mut answer = refuse(StatusCode::UNAUTHORIZED, detail, code);
             set(&mut answer, header::WWW_AUTHENTICATE, "Bearer");
             answer
         }

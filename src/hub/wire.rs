@@ -1,6 +1,8 @@
 //! The frames' outside: the envelope `{"type", "data", "ref"}`, error codes and close codes. It does
 //! not know what any frame means: each feature parses and writes its own `data`.
 
+mod fault;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -154,19 +156,12 @@ impl<'a> Envelope<'a> {
 /// `bad_message`, naming the field.
 pub fn data<'a, T: Deserialize<'a>>(data: Option<&'a RawValue>) -> Result<T, Refusal> {
     let text = data.map_or("{}", RawValue::get);
-    serde_json::from_str(text).map_err(|error| {
-        // Without serde's position, which is of no use inside a frame.
-        let text = error.to_string();
-        let what = text
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        Refusal::new(
-            ErrorCode::BadMessage,
-            format!("The data is not as expected: {what}."),
-        )
-    })
+    // Serde would take a list for an object with these values.
+    if !text.starts_with('{') {
+        return Err(bad("The data must be an object."));
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Refusal::new(ErrorCode::BadMessage, fault::words(text, &error)))
 }
 
 fn bad(message: &'static str) -> Refusal {

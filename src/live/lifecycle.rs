@@ -164,8 +164,11 @@ impl Inner {
                     Ok(Some(now)) if matches!(now.status, Status::Finished | Status::Cancel) => {
                         stream.end_now("stopped").await;
                     }
-                    Ok(Some(now)) if now.banned || stream.has_other_key(&now) => {
-                        self.evict(&stream.uid).await;
+                    Ok(Some(now)) if now.banned => {
+                        self.evict(&stream.uid, Refused::Banned).await;
+                    }
+                    Ok(Some(now)) if stream.has_other_key(&now) => {
+                        self.evict(&stream.uid, Refused::KeyChanged).await;
                     }
                     Ok(_) => {}
                     // Looked at again with the next change or second.

@@ -124,6 +124,9 @@ pub enum Refused {
     /// The owner changed the stream's key.
     #[error("the stream key was changed")]
     KeyChanged,
+    /// The account was banned.
+    #[error("this account was banned and may not publish")]
+    Banned,
     /// Draining.
     #[error("the server is restarting: try again")]
     Restarting,
@@ -435,7 +438,7 @@ impl Live {
 
     /// Drops the publisher, whose key is not good any more; the grace starts.
     pub async fn evict(&self, uid: &StreamUid) {
-        self.inner.evict(uid).await;
+        self.inner.evict(uid, Refused::KeyChanged).await;
     }
 
     /// Deletes the stored segments and playlists of an ended stream; its thumbnail stays. From then

@@ -50,14 +50,14 @@ impl Inner {
         resumed.await.unwrap_or(Err(PauseRefusal::Unavailable))
     }
 
-    /// See [`super::Live::evict`].
-    pub(super) async fn evict(&self, uid: &StreamUid) {
+    /// See [`super::Live::evict`]; the publisher is told `why`.
+    pub(super) async fn evict(&self, uid: &StreamUid, why: Refused) {
         let Some(stream) = self.stream(uid) else {
             return;
         };
         let evicted = tokio::spawn(async move {
             let generation = stream.ingest.lock().await.generation;
-            stream.lose(generation, Some(Refused::KeyChanged)).await;
+            stream.lose(generation, Some(why)).await;
         });
         let _ = evicted.await;
     }

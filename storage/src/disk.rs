@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::SystemTime,
 };
@@ -38,6 +38,8 @@ pub struct Disk {
     reads: Arc<Semaphore>,
     order: Arc<Order>,
     temporaries: Arc<AtomicU64>,
+    /// `root` could be written once.
+    usable: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -47,21 +49,25 @@ impl Disk {
     /// # Errors
     /// [`Error::Full`] or [`Error::Io`] when `root` cannot be made, read or written.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
-        let root = root.into();
-        fs::create_dir_all(&root).map_err(from_io)?;
-        sweep(&root)?;
+        let disk = Self::later(root);
+        fs::create_dir_all(&disk.root).map_err(from_io)?;
+        sweep(&disk.root)?;
         // A read-only disk shall be told at the start, not by the first segment.
-        let probe = root.join(format!("{TEMPORARY}probe-{}", std::process::id()));
-        File::create(&probe)
-            .and_then(|_| fs::remove_file(&probe))
-            .map_err(from_io)?;
-        Ok(Self {
-            root: root.into(),
+        check(&disk.root)?;
+        disk.usable.store(true, Ordering::Relaxed);
+        Ok(disk)
+    }
+
+    /// The store in `root`, which perhaps cannot be used yet: until it can, lists and puts fail.
+    pub fn later(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into().into(),
             writes: Arc::new(Semaphore::new(WRITES)),
             reads: Arc::new(Semaphore::new(READS)),
             order: Arc::default(),
             temporaries: Arc::default(),
-        })
+            usable: Arc::default(),
+        }
     }
 
     fn path(&self, key: &Key) -> PathBuf {
@@ -113,13 +119,18 @@ impl Store for Disk {
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Listed>> {
-        let root = Arc::clone(&self.root);
+        let (root, usable) = (Arc::clone(&self.root), Arc::clone(&self.usable));
         Box::pin(async move {
             if !prefix.is_empty() {
                 Key::new(prefix)?;
             }
             let prefix = prefix.to_owned();
             blocking(&self.reads, move || {
+                // Nothing there and nothing to be had are not the same.
+                if !usable.load(Ordering::Relaxed) {
+                    check(&root)?;
+                    usable.store(true, Ordering::Relaxed);
+                }
                 let mut found = Vec::new();
                 walk(&root.join(&prefix), &prefix, &mut found)?;
                 found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -293,6 +304,15 @@ fn prune(path: &Path, root: &Path) {
     }
 }
 
+/// Makes `root` if need be, and writes there.
+fn check(root: &Path) -> Result<(), Error> {
+    let probe = root.join(format!("{TEMPORARY}probe-{}", std::process::id()));
+    fs::create_dir_all(root)
+        .and_then(|()| File::create(&probe))
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(from_io)
+}
+
 /// Removes temporary files left below `directory`.
 fn sweep(directory: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(directory)? {
@@ -329,6 +349,22 @@ mod tests {
 
     use super::*;
     use crate::contract::{META, contract};
+
+    #[tokio::test]
+    async fn a_root_that_cannot_be_yet_may_come_later() {
+        let parent = TempDir::new().unwrap();
+        let blocked = parent.path().join("blocked");
+        fs::write(&blocked, "").unwrap();
+        assert!(Disk::open(blocked.join("media")).is_err());
+        let disk = Disk::later(blocked.join("media"));
+        assert!(disk.list("").await.is_err());
+        let body = [Bytes::from_static(b"x")];
+        assert!(disk.put(&key("a/b"), &body, META).await.is_err());
+        fs::remove_file(&blocked).unwrap();
+        assert!(disk.list("").await.unwrap().is_empty());
+        disk.put(&key("a/b"), &body, META).await.unwrap();
+        assert_eq!(disk.list("").await.unwrap().len(), 1);
+    }
 
     fn key(name: &str) -> Key {
         Key::new(name).unwrap()

@@ -99,11 +99,21 @@ fn an_account_lives_by_letters_and_the_log_keeps_its_secrets() {
         asked,
         post("/token/?reset=true", "", json!({ "username": "nobody" }))
     );
+    for nobody in [
+        json!({ "email": "nobody@test.example" }),
+        json!({ "phone": "+34 600 000 000" }),
+        json!({ "username": null, "email": "not even an address" }),
+    ] {
+        assert_eq!(asked, post("/token/?reset=true", "", nobody));
+    }
+    assert_eq!(post("/token/?reset=true", "", json!({})).0, 400);
     let letter = mailbox.text("Ana@test.example", 1);
     let link = letter
         .lines()
         .find(|line| line.contains("/reset/?token="))
         .unwrap();
+    let raw = mailbox.raw("Ana@test.example", 1);
+    assert!(raw.lines().any(|line| line == link), "it is whole:\n{raw}");
     let target = link
         .trim()
         .strip_prefix("https://media.test.example")

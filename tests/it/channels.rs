@@ -114,7 +114,8 @@ fn a_ban_puts_the_publisher_out() {
     let stream = studio.make(&json!({}));
     let mut encoder = studio.publish(&stream.key);
     run_json(&studio.server.data_dir, &["user", "ban", "ana", "--json"]);
-    encoder.wait_closed(10);
+    let told = encoder.wait_closed(10);
+    assert!(told.description.contains("banned"), "{told:?}");
     let refused = Encoder::publish(studio.server.rtmp, "live", &stream.key)
         .err()
         .unwrap();

@@ -3,8 +3,10 @@
 
 use std::{fs, net::SocketAddr};
 
+use serde_json::{Value, json};
+
 use crate::support::{
-    Clip, Poller, Running, http, oracle,
+    Clip, Poller, Running, http, oracle, rest,
     server::{cauce, run},
     slots,
 };
@@ -33,6 +35,22 @@ fn the_demo_plays_without_any_preparation() {
     let media = oracle::Media::new(&viewer.concatenated());
     assert_eq!(oracle::probe(media.path(), "codec_name"), ["aac", "h264"]);
     oracle::decodes(media.path());
+    demo.signal("TERM");
+    assert_eq!(demo.ended(20).code(), Some(0), "{}", demo.log());
+}
+
+#[test]
+fn the_demo_is_told_to_programs_too() {
+    let _slot = slots::heavy();
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = Running::start(cauce(dir.path()).args(["demo", "--json"]));
+    let told: Value = demo.line("JSON line", 60, |line| serde_json::from_str(line).ok());
+    let text = |name: &str| told[name].as_str().unwrap().to_owned();
+    let (address, uid) = watch_url(&text("watch_url")).unwrap();
+    assert_eq!(http::get(address, &format!("/watch/{uid}")).status, 200);
+    let login = json!({ "username": text("username"), "password": text("password") });
+    let (status, body) = rest::call(address, "", "POST", "/token/", &login);
+    assert_eq!(status, 200, "{body}");
     demo.signal("TERM");
     assert_eq!(demo.ended(20).code(), Some(0), "{}", demo.log());
 }

@@ -178,6 +178,56 @@ fn nginx_in_front_passes_rest_rooms_and_media() {
     );
 }
 
+/// Every metric that the sources count, with its kind.
+fn counted(directory: &Path, found: &mut BTreeSet<(String, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            counted(&path, found);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for kind in ["counter", "gauge", "histogram"] {
+            for after in text.split(&format!("{kind}!(")).skip(1) {
+                let name = after.trim_start().strip_prefix('"');
+                if let Some((name, _)) = name.and_then(|rest| rest.split_once('"')) {
+                    found.insert((name.to_owned(), kind.to_owned()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_metric_is_described() {
+    let server = Server::start();
+    let mut all = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for directory in ["src", "storage/src", "segmenter/src"] {
+        counted(&root.join(directory), &mut all);
+    }
+    assert!(all.len() > 30, "{all:?}");
+    // One that nothing happened to yet is not shown: this process is the server's.
+    for (name, kind) in all.clone() {
+        match kind.as_str() {
+            "counter" => metrics::counter!(name).increment(0),
+            "gauge" => metrics::gauge!(name).increment(0.0),
+            _ => metrics::histogram!(name).record(0.0),
+        }
+    }
+    let text = server.get("/metrics").text();
+    let shown = text.lines().filter(|line| !line.starts_with('#'));
+    let shown = shown.filter_map(|line| line.split(['{', ' ']).next());
+    let mut names: BTreeSet<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+    names.extend(shown.filter(|name| !name.is_empty()));
+    for name in names {
+        for word in ["HELP", "TYPE"] {
+            let line = format!("# {word} {name} ");
+            assert!(text.contains(&line), "{name} is without {word}:\n{text}");
+        }
+    }
+}
+
 #[test]
 fn a_clients_address_is_what_a_trusted_proxy_says() {
     let server = Server::with(behind_a_proxy);

@@ -407,7 +407,7 @@ fn server_and_accounts(walk: &mut Walk, ana: &str) {
 
 fn channels(walk: &mut Walk, ana: &str, bea: &str) {
     let new = json!({ "username": "ana", "name": "Ana's", "twitter": "ana" });
-    walk.call("createChannel", &[], ana, json!({ "name": 7 }), 400);
+    walk.call("createChannel", &[], ana, json!({ "username": "ana" }), 400);
     walk.call("createChannel", &[], ana, new.clone(), 201);
     walk.call("createChannel", &[], ana, new.clone(), 409);
     let it = [("username", "ana")];

@@ -104,6 +104,18 @@ fn a_bad_configuration_is_told_by_its_key() {
                 key,
             );
         }
+        // For programs on standard output too, in the form of every check.
+        let file = file.to_str().unwrap();
+        let output = run(dir.path(), &["--config", file, "check", "--json"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["ok"], false, "{told}");
+        let item = &told["items"][0];
+        assert_eq!(
+            (&item["name"], &item["ok"]),
+            (&"configuration".into(), &false.into())
+        );
+        assert!(item["detail"].as_str().unwrap().contains(key), "{told}");
     }
 }
 
@@ -253,6 +265,85 @@ fn stop_takes_effect_on_a_running_server() {
         .err()
         .expect("refused");
     assert!(refusal.description.contains("ended"), "{refusal:?}");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_ends_nothing() {
+    let server = Process::start(&[]);
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    encoder.send_all(&Clip::Tiny.tags());
+    server.viewer(&stream).segments(2, 20);
+    server.wait_status(&stream, "live", 10);
+
+    // It would end the stream, as one whose publisher was lost with its process.
+    let output = cauce(&server.data_dir)
+        .arg("serve")
+        .env("CAUCE_SHUTDOWN_GRACE", "1s")
+        .env("CAUCE_HLS__RECONNECT_GRACE", "1s")
+        .output()
+        .unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cauce: data_dir: another server"), "{said}");
+    assert!(
+        said.contains("waiting") && !said.contains("ready "),
+        "{said}"
+    );
+    assert_eq!(server.listed(&stream)["status"], "live");
+    assert!(!encoder.closed(), "{:?}", encoder.statuses);
+    let check = run(&server.data_dir, &["check"]);
+    assert!(check.status.success(), "{check:?}");
+}
+
+#[test]
+fn a_start_waits_for_a_server_that_ends() {
+    let mut old = Process::start(&[]);
+    let mut new = Running::start(cauce(&old.data_dir).arg("serve"));
+    new.line("waiting line", 30, |line| {
+        line.contains("waiting: another server").then_some(())
+    });
+    old.child.signal("TERM");
+    assert_eq!(old.child.ended(12).code(), Some(0));
+    let (http, _) = new.line("ready line", 30, server::ready);
+    assert_eq!(crate::support::http::get(http, "/healthz").status, 200);
+    // Killed, it leaves its lock to nobody, and its addresses are nobody's.
+    new.kill();
+    let data_dir = old.data_dir.clone();
+    let made = run_json(&data_dir, &["stream", "create", "--json"]);
+    let url = made["publish_url"].as_str().unwrap();
+    assert!(url.starts_with("rtmp://127.0.0.1:0/live/"), "{url}");
+    let mut next = Running::start(
+        cauce(&data_dir)
+            .arg("serve")
+            .env("CAUCE_SHUTDOWN_GRACE", "1s"),
+    );
+    next.line("ready line", 30, server::ready);
+}
+
+#[test]
+fn commands_tell_where_the_running_server_really_is() {
+    let server = Process::start(&[]);
+    let made = run_json(&server.data_dir, &["stream", "create", "--json"]);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let key = text(&made["key"]);
+    let publish = format!("rtmp://{}/live/", server.rtmp);
+    assert_eq!(text(&made["publish_url"]), format!("{publish}{key}"));
+    let uid = text(&made["uid"]);
+    let playlist = format!("http://{}/live/{uid}/index.m3u8", server.http);
+    assert_eq!(text(&made["playlist_url"]), playlist);
+    let rotated = run_json(&server.data_dir, &["key", "rotate", &uid, "--json"]);
+    let key = text(&rotated["key"]);
+    assert_eq!(text(&rotated["publish_url"]), format!("{publish}{key}"));
+    // What is configured is believed.
+    let output = cauce(&server.data_dir)
+        .args(["stream", "create", "--json"])
+        .env("CAUCE_RTMP__LISTEN", "127.0.0.1:1935")
+        .output()
+        .unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let url = text(&made["publish_url"]);
+    assert!(url.starts_with("rtmp://127.0.0.1:1935/live/"), "{url}");
 }
 
 /// The stream goes on in a new process as RFC 8216 wants it (the poller checks each update), with
@@ -462,4 +553,29 @@ fn a_read_only_disk_degrades_and_live_goes_on() {
     });
     viewer.grows(30);
     assert!(child.alive(), "{}", child.log());
+}
+
+#[test]
+fn a_directory_that_is_not_required_may_come_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("blocked");
+    fs::write(&blocked, "").unwrap();
+    let root = blocked.join("media");
+    let server = Process::start(&[
+        ("CAUCE_STORAGE__DISK__ROOT", root.to_str().unwrap()),
+        ("CAUCE_STORAGE__REQUIRED", "false"),
+    ]);
+    assert!(server.get("/readyz").text().contains("degraded"));
+    assert!(server.child.log().contains("storage.required = false"));
+    fs::remove_file(&blocked).unwrap();
+    until("well", 20, || {
+        (server.get("/readyz").text() == r#"{"status":"ok"}"#).then_some(())
+    });
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    encoder.send_all(&Clip::Tiny.tags());
+    server.viewer(&stream).segments(2, 20);
+    until("media in the directory", 20, || {
+        root.join(&stream.uid).exists().then_some(())
+    });
 }

@@ -206,6 +206,22 @@ fn an_expired_token() {
         (reply.status != 200).then_some(reply)
     });
     refused(&reply, 401);
+    assert!(
+        reply.text().contains("\"token_expired\""),
+        "{}",
+        reply.text()
+    );
+    // The upgrade of a WebSocket says the same.
+    let stream = server.create();
+    let bearer = format!("Bearer {token}");
+    let upgrade = crate::support::http::send(
+        server.http,
+        "GET",
+        &format!("/ws/streams/{}/", stream.uid),
+        &[("Authorization", &bearer)],
+    );
+    refused(&upgrade, 401);
+    assert_eq!(upgrade.text(), reply.text());
 }
 
 #[test]

@@ -143,6 +143,7 @@ impl From<Refused> for Refusal {
             Refused::Media(_) => (PublishStatus::Rejected, "media"),
             Refused::Full(_) => (PublishStatus::Rejected, "full"),
             Refused::KeyChanged => (PublishStatus::Rejected, "key_changed"),
+            Refused::Banned => (PublishStatus::Denied, "banned"),
             Refused::Restarting => (PublishStatus::Rejected, "restarting"),
             Refused::Unavailable => (PublishStatus::Rejected, "unavailable"),
         };

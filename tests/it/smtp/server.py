@@ -17,6 +17,7 @@ class Printer:
             "to": envelope.rcpt_tos,
             "subject": letter["subject"],
             "text": letter.get_content(),
+            "raw": envelope.content.decode(),
         }
         print(json.dumps(line), flush=True)
         return "250 OK"

@@ -55,11 +55,22 @@ impl Mailbox {
     /// The text of letter number `index` to `address`, as soon as it is there.
     #[track_caller]
     pub fn text(&self, address: &str, index: usize) -> String {
+        self.part(address, index, "text")
+    }
+
+    /// The same letter as it came over the wire.
+    #[track_caller]
+    pub fn raw(&self, address: &str, index: usize) -> String {
+        self.part(address, index, "raw")
+    }
+
+    #[track_caller]
+    fn part(&self, address: &str, index: usize, name: &str) -> String {
         until(&format!("letter {index} to {address}"), 20, || {
             let letters = self.letters();
             let mut theirs = letters.iter().filter(|letter| letter["to"][0] == address);
-            let text = theirs.nth(index)?["text"].as_str()?;
-            Some(text.to_owned())
+            let part = theirs.nth(index)?[name].as_str()?;
+            Some(part.to_owned())
         })
     }
 }
