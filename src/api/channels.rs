@@ -71,11 +71,12 @@ async fn show(api: &Api, request: &Request, name: &str) -> Result<Reply, Failure
 /// Without a new username it keeps the account's.
 async fn create(api: &Api, request: &Request) -> Result<Reply, Failure> {
     let caller = api.require(request).await?;
-    // Before the fields: no other fields would be accepted.
+    let fields = Fields::read(request)?;
+    // Before what is wrong with them: no other fields would be accepted.
     if api.db.channel_edited(caller.user_id).await? {
         return Err(not_new());
     }
-    let edit = read(request, Asked::New)?;
+    let edit = read(fields, Asked::New)?;
     let edited = api.db.edit_channel(caller.user_id, edit, true, now_ms());
     let channel = done(edited.await?)?;
     let data = shown(request, &channel, Some(caller.user_id));
@@ -86,7 +87,7 @@ async fn edit(api: &Api, request: &Request, name: &str, whole: bool) -> Result<R
     let caller = api.require(request).await?;
     own(find(api, name, Some(&caller)).await?, &caller)?;
     let asked = if whole { Asked::Whole } else { Asked::Part };
-    let edit = read(request, asked)?;
+    let edit = read(Fields::read(request)?, asked)?;
     let edited = api.db.edit_channel(caller.user_id, edit, false, now_ms());
     let channel = done(edited.await?)?;
     let data = shown(request, &channel, Some(caller.user_id));
@@ -133,8 +134,7 @@ enum Asked {
 }
 
 /// Reads a channel's fields.
-fn read(request: &Request, asked: Asked) -> Result<ChannelEdit, Failure> {
-    let mut fields = Fields::read(request)?;
+fn read(mut fields: Fields, asked: Asked) -> Result<ChannelEdit, Failure> {
     let username = match asked {
         Asked::New => fields.has_value("username"),
         Asked::Whole => true,
