@@ -88,7 +88,7 @@ impl OnAir {
     /// Nothing on the air; `counters` tell what an earlier process listed.
     pub(super) fn new(config: Config, counters: Counters) -> Self {
         let began = counters.next_sequence > 0;
-        // After a restart numbers go on, and the timeline starts afresh behind a DISCONTINUITY.
+        // After a restart numbers go on, and time does where the last segment can be read.
         let resume = began.then(|| Resume {
             target_duration_s: counters.target_duration_s,
             ..Resume::default()
@@ -125,11 +125,18 @@ impl OnAir {
     }
 
     /// What an earlier process listed last: its tracks, which a slate has until the publisher is
-    /// back, and the packets' next counters.
-    pub(super) fn recall(&mut self, before: Option<Tracks>, continuity: [u8; 4], now: Duration) {
+    /// back, the packets' next counters, and the DTS at which it ends.
+    pub(super) fn recall(
+        &mut self,
+        before: Option<Tracks>,
+        continuity: [u8; 4],
+        end_90k: Option<u64>,
+        now: Duration,
+    ) {
         self.before = before.map(|tracks| (tracks, now));
         if let Some(resume) = &mut self.resume {
             resume.continuity = continuity;
+            resume.next_dts_90k = end_90k;
         }
     }
 

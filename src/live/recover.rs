@@ -163,9 +163,10 @@ async fn take_up(inner: &Arc<Inner>, row: StreamRow, stored: Stored) -> Result<(
                 && let Some(ts) = text(inner, &layout::segment(&row.uid, &last.name)).await
             {
                 let counters = continuity_behind(&ts);
+                let end = retold::end_90k(&ts, last.facts.duration_90k);
                 ingest
                     .air
-                    .recall(retold::tracks(&ts), counters, common.now());
+                    .recall(retold::tracks(&ts), counters, end, common.now());
             }
             stream.publish(&mut ingest);
         }

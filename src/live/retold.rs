@@ -63,6 +63,44 @@ pub(super) fn tracks(ts: &[u8]) -> Option<Tracks> {
     (tracks != Tracks::default()).then_some(tracks)
 }
 
+/// Where what follows a segment of this length goes on: 33-bit DTS behind its first one, which is the
+/// picture's where it has pictures. `None` when no PES packet can be read.
+pub(super) fn end_90k(ts: &[u8], duration_90k: u64) -> Option<u64> {
+    let mut first = None;
+    for packet in ts.chunks_exact(188) {
+        let Some((_, true, pes)) = payload(packet) else {
+            continue;
+        };
+        match pes.get(3) {
+            Some(0xe0..=0xef) => {
+                first = dts_90k(pes);
+                break;
+            }
+            Some(0xc0..=0xdf) if first.is_none() => first = dts_90k(pes),
+            _ => {}
+        }
+    }
+    Some(first?.wrapping_add(duration_90k) & ((1 << 33) - 1))
+}
+
+/// DTS of a PES packet, or its PTS where that is the same (13818-1 2.4.3.6).
+fn dts_90k(pes: &[u8]) -> Option<u64> {
+    if !pes.starts_with(&[0, 0, 1]) {
+        return None;
+    }
+    let at = match pes.get(7)? >> 6 {
+        0b10 => 9,
+        0b11 => 14,
+        _ => return None,
+    };
+    let bits = pes.get(at..at + 5)?;
+    let of = |range: std::ops::Range<usize>| {
+        let bytes = bits[range].iter();
+        bytes.fold(0, |all, byte| all << 8 | u64::from(*byte)) >> 1 & 0x7fff
+    };
+    Some(u64::from(bits[0] >> 1 & 7) << 30 | of(1..3) << 15 | of(3..5))
+}
+
 /// PID, whether a PES packet or table begins in it, and payload (13818-1 2.4.3.2).
 fn payload(packet: &[u8]) -> Option<(u16, bool, &[u8])> {
     let [0x47, high, low, flags, ..] = *packet else {
@@ -94,7 +132,7 @@ fn adts(frame: &[u8]) -> Option<AacConfig> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use segmenter::{Config, Output, Segmenter, Tag, TagKind};
+    use segmenter::{Config, Output, Resume, Segmenter, Tag, TagKind};
 
     use super::*;
 
@@ -169,6 +207,58 @@ mod tests {
         assert_eq!(tracks(&body), None);
     }
 
+    #[test]
+    fn a_segments_end_is_where_the_next_one_goes_on() {
+        let head = [0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 26];
+        let video = [&head[..], &SPS, &[1, 0, 4, 0x68, 0xeb, 0xe3, 0xcb]].concat();
+        let picture = [0x17, 1, 0, 0, 0, 0, 0, 0, 2, 0x65, 9];
+        // Shown 80 ms after it is decoded: what counts is when it is decoded.
+        let later = [0x17, 1, 0, 0, 80, 0, 0, 0, 2, 0x65, 9];
+        let (sound, frame) = ([0xaf, 0, 0x11, 0x90], [0xaf, 1, 0x21, 0, 0, 0, 0, 0x1c]);
+        for start in [0, 126_000, 0x1_2345_6789, (1 << 33) - 3000] {
+            for (kind, header, media) in [
+                (TagKind::Video, &video[..], &picture[..]),
+                (TagKind::Video, &video, &later),
+                (TagKind::Audio, &sound, &frame),
+            ] {
+                let config = Config {
+                    target_ms: 2000,
+                    max_segment_ms: 10_000,
+                    segment_bytes: 1 << 20,
+                };
+                let resume = Resume {
+                    next_dts_90k: Some(start),
+                    ..Resume::default()
+                };
+                let mut segmenter = Segmenter::new(config, Some(resume));
+                for (timestamp_ms, payload) in [(0, header), (0, media), (40, media)] {
+                    let payload = Bytes::copy_from_slice(payload);
+                    let tag = Tag {
+                        kind,
+                        timestamp_ms,
+                        payload,
+                    };
+                    segmenter.push(&tag).unwrap();
+                }
+                let after = segmenter.finish();
+                let mut last = None;
+                while let Some(output) = segmenter.poll() {
+                    if let Output::Segment(segment) = output {
+                        last = Some(segment);
+                    }
+                }
+                let last = last.unwrap();
+                let end = end_90k(&last.body.concat(), last.duration_90k);
+                if media == later {
+                    assert_eq!(end, Some((start + last.duration_90k) % (1 << 33)));
+                } else {
+                    assert_eq!(end, after.next_dts_90k, "{kind:?} from {start}");
+                }
+            }
+        }
+        assert_eq!(end_90k(&[], 1), None);
+    }
+
     proptest! {
         #[test]
         fn whatever_is_stored_it_does_not_panic(
@@ -178,6 +268,7 @@ mod tests {
             *at.get_mut(&mut body) = byte;
             body.truncate(len.index(body.len()));
             tracks(&body);
+            end_90k(&body, u64::MAX);
         }
     }
 }

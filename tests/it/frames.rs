@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::{Value, json};
 
 use crate::support::{
-    rest,
+    Clip, Running, rest,
     socket::{Live, Socket, Tap, stream},
 };
 
@@ -54,6 +54,8 @@ fn every_frame_is_as_documented() {
         config.hub.queue_bytes = 16 * 1024;
         config.hub.linger = Duration::ZERO;
     });
+    // Health is told while media comes.
+    let _encoder = Running::ffmpeg(Clip::Tiny, &live.server.publish_url(&live.stream));
     let document: Value = serde_json::from_slice(&live.server.get("/asyncapi.json").body).unwrap();
     chat(&live);
     moderation(&live);

@@ -11,7 +11,7 @@ use cauce::config::Config;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Encoder, Key, Running, Server, http,
+    Clip, Encoder, Key, Running, Server, http,
     server::{Site, run},
     socket::Live,
 };
@@ -173,6 +173,8 @@ fn a_banned_account_closes_its_sockets() {
 #[test]
 fn every_line_of_the_page_works_from_a_tool() {
     let live = Live::with(&["ana", "bob", "cleo"], |_| {});
+    // Health is told while media comes.
+    let _encoder = Running::ffmpeg(Clip::Tiny, &live.server.publish_url(&live.stream));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = format!("/ws/streams/{}/", live.stream.uid);
     let tokens = json!({ "ana": live.tokens[0], "bob": live.tokens[1], "cleo": live.tokens[2] });

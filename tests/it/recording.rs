@@ -185,6 +185,11 @@ fn a_server_killed_again_and_again_leaves_a_whole_recording() {
         assert_eq!(expected.unwrap_or(counter), counter, "PID {pid}");
         counters[pid] = Some(counter);
     }
+    // So does time: who seeks in the file would be lost behind a step back.
+    let times = oracle::video_times_s(&format!("http://{}{}", fourth.http, file(&stream)));
+    let steps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    let odd: Vec<_> = steps.filter(|step| !(0.01..3.0).contains(step)).collect();
+    assert_eq!(odd, [0.0; 0]);
     // No picture is lost: the clip has ten a second.
     let seconds: f32 = viewer.seen.values().map(|seen| seen.duration_s).sum();
     for url in urls(&fourth, &stream) {

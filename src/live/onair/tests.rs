@@ -212,7 +212,8 @@ impl World {
         self.slate = SessionId::random();
         self.now += after;
         if playlist && counters.next_sequence > 0 {
-            self.air.recall(Some(self.tracks.clone()), [0; 4], self.now);
+            let tracks = Some(self.tracks.clone());
+            self.air.recall(tracks, [0; 4], None, self.now);
         }
         if self.paused {
             self.air.pause(self.now);

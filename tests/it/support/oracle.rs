@@ -90,6 +90,18 @@ fn decode(input: &str, until: &[&str]) {
     );
 }
 
+/// DTS of each picture in seconds, as they are stored, from ffprobe.
+#[track_caller]
+pub fn video_times_s(input: &str) -> Vec<f64> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0"]);
+    command.args(["-show_entries", "packet=dts_time", "-of", "csv=p=0", input]);
+    text(&mut command)
+        .lines()
+        .filter_map(|line| line.trim().trim_end_matches(',').parse().ok())
+        .collect()
+}
+
 /// One `codec_name,...` line a stream, from ffprobe.
 #[track_caller]
 pub fn probe(input: &str, entries: &str) -> Vec<String> {
