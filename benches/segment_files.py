@@ -67,8 +67,8 @@ def commands(cauce: Path, source: Path, out: Path) -> dict[str, list[str]]:
     }
 
 
-def measure(command: list[str], size: int, out: Path) -> tuple[float, float]:
-    """Wall and CPU seconds of one run, which must succeed and write about `size` bytes."""
+def measure(command: list[str], size: int, out: Path) -> tuple[float, float, float]:
+    """Wall and CPU seconds and peak memory in MB of one run, which must succeed and write about `size` bytes."""
     out.mkdir()
     started = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -81,21 +81,25 @@ def measure(command: list[str], size: int, out: Path) -> tuple[float, float]:
     if written < 0.9 * size:
         sys.exit(f"{command[0]} wrote only {written} bytes")
     shutil.rmtree(out)
-    return wall_s, usage.ru_utime + usage.ru_stime
+    return wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
 
 
-def report(size: int, results: dict[str, list[tuple[float, float]]]) -> None:
+def report(size: int, results: dict[str, list[tuple[float, float, float]]]) -> None:
     rows = {
-        name: (size / 1e6 / statistics.median(w for w, _ in runs), statistics.median(c for _, c in runs) / (size / 1e9))
+        name: (
+            size / 1e6 / statistics.median(wall_s for wall_s, _, _ in runs),
+            statistics.median(cpu_s for _, cpu_s, _ in runs) / (size / 1e9),
+            statistics.median(peak_mb for _, _, peak_mb in runs),
+        )
         for name, runs in results.items()
     }
-    base_speed, base_cpu = rows["ffmpeg -c copy -f hls"]
+    base_speed, base_cpu, _ = rows["ffmpeg -c copy -f hls"]
     count = len(next(iter(results.values())))
     print(f"{size / 1e6:.0f} MB of FLV in tmpfs, {os.cpu_count()} cores ({platform.machine()}), medians of {count} interleaved runs\n")
-    print("| tool | MB/s | x ffmpeg | CPU-s/GB | x ffmpeg |")
-    print("|---|---|---|---|---|")
-    for name, (speed, cpu) in rows.items():
-        print(f"| {name} | {speed:.0f} | {speed / base_speed:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} |")
+    print("| tool | MB/s | x ffmpeg | CPU-s/GB | x ffmpeg | peak memory, MB |")
+    print("|---|---|---|---|---|---|")
+    for name, (speed, cpu, peak_mb) in rows.items():
+        print(f"| {name} | {speed:.0f} | {speed / base_speed:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} | {peak_mb:.0f} |")
 
 
 def main() -> None:

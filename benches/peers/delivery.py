@@ -49,6 +49,8 @@ def delivery(bench, table):
                     # What cauce has listed now: its window has moved on.
                     path = newest(source, playlist) if tool == "cauce" else segment
                 once(bench, table, kind, tool, server, path, headers)
+        for tool, server in tools.items():
+            table.add("delivery", "peak memory, MB", tool, server.peak_mb())
     finally:
         if publisher:
             publisher.process.kill()
