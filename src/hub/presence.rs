@@ -102,8 +102,14 @@ impl Presence {
         }
     }
 
-    /// A socket came, or its user changed.
-    pub fn joined(&mut self, now: Now, id: MemberId, address: IpAddr, user: Option<&User>) {
+    /// A socket came, or its user changed; how many there are now.
+    pub fn joined(
+        &mut self,
+        now: Now,
+        id: MemberId,
+        address: IpAddr,
+        user: Option<&User>,
+    ) -> Count {
         let user = user.map(|user| user.id);
         let mut hidden_until = Duration::ZERO;
         let newcomer = !self.here.contains_key(&id);
@@ -124,7 +130,9 @@ impl Presence {
             hidden_until,
         };
         self.here.insert(id, came);
-        self.peak = self.peak.max(self.count(now).count);
+        let count = self.count(now);
+        self.peak = count.peak;
+        count
     }
 
     /// A socket left.
@@ -169,19 +177,17 @@ impl Presence {
         }
     }
 
-    /// What one who has just come is told.
+    /// What one is told who lost frames.
     pub fn frame(&self, now: Now) -> Frame {
         encode("users", &self.count(now))
     }
 
-    /// A socket that has just come was told: the same for it as for all, not twice, and not twice in
-    /// a second.
-    pub fn greeted(&mut self, now: Now, id: MemberId) {
-        self.fresh.push_back(Fresh {
-            id,
-            told: self.count(now),
-            at: now.mono,
-        });
+    /// What a socket is told that has just come, by the count of [`Presence::joined`]: it is not told
+    /// the same again with all others, nor anything within a second.
+    pub fn greet(&mut self, now: Now, id: MemberId, told: Count) -> Frame {
+        let at = now.mono;
+        self.fresh.push_back(Fresh { id, told, at });
+        encode("users", &told)
     }
 
     /// Tells everyone when the count changed, at most once a second.
@@ -330,8 +336,8 @@ mod tests {
     fn who_was_told_on_joining_is_not_told_the_same_or_within_a_second() {
         let mut presence = Presence::new(GRACE, 0);
         let join = |presence: &mut Presence, ms, id| {
-            presence.joined(at(ms), MemberId(id), address(1), None);
-            presence.greeted(at(ms), MemberId(id));
+            let count = presence.joined(at(ms), MemberId(id), address(1), None);
+            presence.greet(at(ms), MemberId(id), count);
         };
         let to = |presence: &mut Presence, ms| {
             let events = presence.tick(at(ms)).events;

@@ -127,15 +127,15 @@ impl Room {
             return Err(Close::Overloaded);
         }
         let member = self.member(id, login.as_ref());
-        self.presence.joined(now, id, address, member.user.as_ref());
+        let count = self.presence.joined(now, id, address, member.user.as_ref());
         if self.places.is_empty() && self.status.is_over() {
             self.closes_at = Some(now.mono + self.linger);
         }
         let mut effects = Effects::none();
-        for frame in self.greeting(now, &member, &site, known) {
+        let users = self.presence.greet(now, id, count);
+        for frame in self.greeting(&member, &site, users, known) {
             effects.send(To::Member(id), frame);
         }
-        self.presence.greeted(now, id);
         effects.append(self.voice.arrived(now, &member));
         let login = login.map(|login| (login.generation, login.expires));
         let place = Place {
@@ -273,7 +273,8 @@ impl Room {
         let Some(place) = self.places.get(&id) else {
             return vec![];
         };
-        self.greeting(now, &place.member, &place.site, None)
+        let users = self.presence.frame(now);
+        self.greeting(&place.member, &place.site, users, None)
             .split_off(1)
     }
 
@@ -353,12 +354,14 @@ impl Room {
     }
 
     /// Begins with `auth`; what the contract does not name comes last.
-    fn greeting(&self, now: Now, member: &Member, site: &str, known: Option<&Known>) -> Vec<Frame> {
-        let mut frames = vec![
-            auth_frame(member, None),
-            self.status.frame(site),
-            self.presence.frame(now),
-        ];
+    fn greeting(
+        &self,
+        member: &Member,
+        site: &str,
+        users: Frame,
+        known: Option<&Known>,
+    ) -> Vec<Frame> {
+        let mut frames = vec![auth_frame(member, None), self.status.frame(site), users];
         let mut chat = self.chat.greet(known);
         let mut questions = self.questions.greet(member);
         let rest = [chat.split_off(1), questions.split_off(1)].concat();

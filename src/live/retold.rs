@@ -1,5 +1,5 @@
-//! The tracks of a stored segment, read back from its packets: what a slate is made of after a
-//! restart. Pure; it does not know which segment it is.
+//! What a restart needs of a stored segment, read back from its packets: its tracks, which a slate is
+//! made of, and the time at which it ends. Pure; it does not know which segment it is.
 
 use bytes::Bytes;
 use segmenter::{Tracks, aac::AacConfig, avc::AvcConfig};
