@@ -12,6 +12,7 @@ mod payload;
 pub mod playlist;
 mod pps;
 pub mod segment;
+mod slab;
 pub mod slate;
 pub mod sps;
 mod standby;

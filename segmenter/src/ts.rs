@@ -3,15 +3,13 @@
 
 use bytes::Bytes;
 
+use crate::slab::{SLAB_BYTES, SLABS};
+
 /// Bytes of a transport packet.
 pub const PACKET: usize = 188;
 const PAYLOAD: usize = 184;
 /// What the compiler copies without a call.
 const INLINE: usize = 128;
-/// The first slab of a body: enough for a low bitrate.
-const FIRST_SLAB: usize = 348 * PACKET;
-/// Later slabs: below the 128 KiB from which allocators map fresh pages, which must be faulted in.
-const SLAB: usize = 690 * PACKET;
 /// PTS, DTS and PCR base wrap here (2.4.3.7).
 const CLOCK_MASK: u64 = (1 << 33) - 1;
 
@@ -75,7 +73,6 @@ pub struct Muxer {
     sealed: Vec<Bytes>,
     sealed_bytes: usize,
     slab: Vec<u8>,
-    slab_bytes: usize,
 }
 
 impl Muxer {
@@ -87,7 +84,6 @@ impl Muxer {
             sealed: Vec::new(),
             sealed_bytes: 0,
             slab: Vec::new(),
-            slab_bytes: 0,
         }
     }
 
@@ -202,7 +198,7 @@ impl Muxer {
     /// bytes of it were taken.
     fn whole_packets(&mut self, pid: Pid, piece: &[u8]) -> usize {
         self.room();
-        let fit = (self.slab_bytes - self.slab.len()) / PACKET;
+        let fit = (SLAB_BYTES - self.slab.len()) / PACKET;
         let (chunks, _) = piece.as_chunks::<PAYLOAD>();
         let chunks = &chunks[..chunks.len().min(fit)];
         let [high, low] = pid.number().to_be_bytes();
@@ -287,25 +283,19 @@ impl Muxer {
 
     /// Makes room for one packet.
     fn room(&mut self) {
-        if self.slab.len() < self.slab_bytes {
-            return;
+        if self.slab.len() == SLAB_BYTES {
+            self.seal();
         }
-        self.seal();
-        self.slab_bytes = if self.sealed.is_empty() {
-            FIRST_SLAB
-        } else {
-            SLAB
-        };
-        self.slab = Vec::with_capacity(self.slab_bytes);
+        if self.slab.capacity() == 0 {
+            self.slab = SLABS.take();
+        }
     }
 
     fn seal(&mut self) {
-        let mut slab = std::mem::take(&mut self.slab);
-        self.slab_bytes = 0;
+        let slab = std::mem::take(&mut self.slab);
         if !slab.is_empty() {
             self.sealed_bytes += slab.len();
-            slab.shrink_to_fit();
-            self.sealed.push(slab.into());
+            self.sealed.push(SLABS.seal(slab));
         }
     }
 }
@@ -454,7 +444,7 @@ mod tests {
         muxer.pes(Pid::Video, start(Some(5)), &[&data[..5], &data[5..]]);
         let length = muxer.len();
         let body = muxer.take();
-        assert!(muxer.is_empty() && body.len() == 7);
+        assert!(muxer.is_empty() && body.len() == 11);
         assert!(body.iter().all(|slab| slab.len() % PACKET == 0));
         assert_eq!(body.iter().map(Bytes::len).sum::<usize>(), length);
         muxer.sealed = body;

@@ -34,18 +34,19 @@ impl Publisher {
         }
     }
 
-    /// Takes one tag. Awaits only when a segment finished, and then at most `storage.list_deadline`
-    /// a segment. Given up in between, it loses no segment: the next call lists it.
+    /// Takes tags that came together. Awaits only when a segment finished, and then at most
+    /// `storage.list_deadline` a segment. Given up in between, it loses no segment: the next call lists it.
     ///
     /// # Errors
-    /// Terminal: tell the encoder and close.
-    pub async fn push(&mut self, tag: &Tag) -> Result<(), Refused> {
+    /// Terminal: tell the encoder and close. The tags before the one that is refused were taken.
+    pub async fn push(&mut self, tags: &[Tag]) -> Result<(), Refused> {
         let mut ingest = self.stream.ingest.lock().await;
         if ingest.generation != self.generation || ingest.session.is_none() {
             drop(ingest);
             return Err(self.reason());
         }
-        let pushed = ingest.air.push(tag, self.stream.common.now());
+        let now = self.stream.common.now();
+        let pushed = tags.iter().try_for_each(|tag| ingest.air.push(tag, now));
         self.stream.air(&mut ingest).await;
         pushed.map_err(Refused::from)
     }

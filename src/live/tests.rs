@@ -81,12 +81,12 @@ impl Feed {
     async fn pictures(&mut self, count: u32) -> Result<(), Refused> {
         for _ in 0..count {
             if self.pictures == 0 {
-                self.publisher.push(&video(0, &CLIP.0)).await?;
+                self.publisher.push(&[video(0, &CLIP.0)]).await?;
             }
             let payload = &CLIP.1[(self.pictures % GOP) as usize];
             let tag = video(self.pictures * 1000 / FPS, payload);
             self.pictures += 1;
-            self.publisher.push(&tag).await?;
+            self.publisher.push(&[tag]).await?;
         }
         Ok(())
     }
@@ -827,7 +827,7 @@ async fn what_the_segmenter_refuses_puts_the_publisher_out() {
     // Codec 2 is Sorenson H.263.
     let tag = video(0, &Bytes::from_static(&[0x12, 0, 0, 0, 0]));
     assert!(matches!(
-        feed.publisher.push(&tag).await,
+        feed.publisher.push(&[tag]).await,
         Err(Refused::Media(_))
     ));
 }

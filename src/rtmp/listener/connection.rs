@@ -3,11 +3,13 @@
 
 use std::{
     io::{self, Read as _},
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use metrics::{Counter, Gauge};
+use segmenter::Tag;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,6 +33,8 @@ use crate::{
 /// How long a connection that was told why it ends may take to read that. Closing at once with
 /// unread input would reset the connection and lose the text.
 const LINGER: Duration = Duration::from_secs(1);
+/// Tags handed on at once, which all that was read together has but for the smallest.
+const TAGS: usize = 64;
 
 /// Serves one connection to its end.
 pub(super) async fn run(
@@ -45,7 +49,7 @@ pub(super) async fn run(
     }
     let mut connection = Connection::new(wire, peer, context);
     tracing::info!("connected");
-    let why = connection.drive(&mut stop).await;
+    let why = connection.drive(pin!(stopped(&mut stop))).await;
     connection.close(why).await;
 }
 
@@ -72,6 +76,9 @@ impl From<End> for Why {
 /// The claim and what it has taken so far.
 struct Running {
     publisher: Publisher,
+    /// Resolves when the publisher is put out. One for the whole publish: a new one for each read would
+    /// register anew each time.
+    evicted: Pin<Box<dyn Future<Output = Refused> + Send>>,
     mark: Mark,
     since: Instant,
     bytes: u64,
@@ -86,6 +93,8 @@ struct Connection {
     /// The socket's low-water mark; `None` if it is not ours to set.
     low_water_bytes: Option<usize>,
     running: Option<Running>,
+    /// Read, and not handed on yet.
+    tags: Vec<Tag>,
     peer: Peer,
     context: Arc<Context>,
     received: Counter,
@@ -107,6 +116,7 @@ impl Connection {
             session: Session::new(now(), seed, context.limits),
             input: Input::default(),
             running: None,
+            tags: Vec::with_capacity(TAGS),
             peer,
             context,
             received: metrics::counter!("cauce_rtmp_bytes_total"),
@@ -116,7 +126,7 @@ impl Connection {
         }
     }
 
-    async fn drive(&mut self, stop: &mut watch::Receiver<bool>) -> Why {
+    async fn drive(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Why {
         loop {
             let processed = self.process().await;
             self.messages.increment(std::mem::take(&mut self.uncounted));
@@ -126,14 +136,14 @@ impl Connection {
             if let Some(end) = self.session.overdue(now()) {
                 return end.into();
             }
-            if let Err(why) = self.receive(stop).await {
+            if let Err(why) = self.receive(stop.as_mut()).await {
                 return why;
             }
         }
     }
 
     /// Waits for bytes, the session's deadline, eviction or the stop, whichever comes first.
-    async fn receive(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), Why> {
+    async fn receive(&mut self, stop: Pin<&mut impl Future<Output = ()>>) -> Result<(), Why> {
         let wait = self.wait();
         // Encoders that leave Nagle's algorithm on (FFmpeg, GStreamer) hold each command back until
         // the one before it is acknowledged. Acknowledging at once saves them 40 ms a step; the
@@ -147,7 +157,7 @@ impl Connection {
         let read = tokio::select! {
             biased;
             refused = evicted(&mut self.running) => return Err(Why::Refused(refused.into())),
-            () = stopped(stop) => return Err(Why::Stopping),
+            () = stop => return Err(Why::Stopping),
             read = timeout_at(deadline.into(), read(&mut self.wire, &mut self.input, &self.context.buffers)) => read,
         };
         // After a deadline the caller asks the session what the time means.
@@ -207,21 +217,29 @@ impl Connection {
     async fn process(&mut self) -> Result<(), Why> {
         let read_at = now();
         loop {
-            let progress = self.session.input(read_at, self.input.unused())?;
+            let progress = match self.session.input(read_at, self.input.unused()) {
+                Ok(progress) => progress,
+                Err(end) => {
+                    self.hand_on().await?;
+                    return Err(end.into());
+                }
+            };
             self.input.used(progress.consumed);
             match progress.action {
                 None => {
+                    self.hand_on().await?;
                     self.input.settle(&self.context.buffers);
                     return self.flush().await;
                 }
                 Some(Action::Flush) => self.flush().await?,
                 Some(Action::Media(media)) => {
                     for tag in media {
-                        self.push(read_at, &tag).await?;
+                        self.take(read_at, tag).await?;
                     }
                 }
                 Some(Action::Publish(key)) => self.open(key).await?,
                 Some(Action::Unpublish) => {
+                    self.hand_on().await?;
                     self.flush().await?;
                     self.finish("unpublished").await;
                 }
@@ -229,14 +247,28 @@ impl Connection {
         }
     }
 
-    async fn push(&mut self, read_at: Instant, tag: &segmenter::Tag) -> Result<(), Why> {
+    /// Takes a tag that was read.
+    async fn take(&mut self, read_at: Instant, tag: Tag) -> Result<(), Why> {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
         running.tags += 1;
-        running.mark.heard(read_at, tag);
+        running.mark.heard(read_at, &tag);
         self.uncounted += 1;
-        let pushed = running.publisher.push(tag).await;
+        self.tags.push(tag);
+        if self.tags.len() < TAGS {
+            return Ok(());
+        }
+        self.hand_on().await
+    }
+
+    /// Gives the publisher what was read, all at once: what does not depend on a tag is done once.
+    async fn hand_on(&mut self) -> Result<(), Why> {
+        let Some(running) = self.running.as_mut().filter(|_| !self.tags.is_empty()) else {
+            return Ok(());
+        };
+        let pushed = running.publisher.push(&self.tags).await;
+        self.tags.clear();
         pushed.map_err(|refused| Why::Refused(refused.into()))
     }
 
@@ -252,6 +284,7 @@ impl Connection {
         span.record("session", publisher.session());
         tracing::info!("publishing");
         self.running = Some(Running {
+            evicted: Box::pin(publisher.eviction()),
             publisher,
             mark: Mark::new(now(), self.context.mark),
             since: now(),
@@ -362,7 +395,7 @@ async fn read(wire: &mut Wire, input: &mut Input, buffers: &Buffers) -> io::Resu
 /// Resolves when the publisher is put out; never without one.
 async fn evicted(running: &mut Option<Running>) -> Refused {
     match running {
-        Some(running) => running.publisher.evicted().await,
+        Some(running) => running.evicted.as_mut().await,
         None => std::future::pending().await,
     }
 }
