@@ -43,7 +43,7 @@ fn slate(criterion: &mut Criterion) {
         max_segment_ms: 10_000,
         segment_bytes: 16 << 20,
     };
-    let mut segmenter = Segmenter::new(config, None);
+    let mut segmenter = Segmenter::new(config, None).keeping_idrs();
     let (mut tracks, mut idr) = (None, None);
     let mut reader = Reader::new(MAX_DATA_BYTES);
     reader.feed(Bytes::from_static(CLIP));

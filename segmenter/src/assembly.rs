@@ -54,6 +54,8 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Assembly {
     pub(crate) outputs: VecDeque<Output>,
+    /// Whether segments tell their newest IDR.
+    pub(crate) keep_idrs: bool,
     cutter: Cutter,
     timeline: Timeline,
     writer: Writer,
@@ -97,6 +99,7 @@ impl Assembly {
         });
         Self {
             outputs: VecDeque::new(),
+            keep_idrs: false,
             cutter: Cutter::new(
                 config.target_ms,
                 config.max_segment_ms,
@@ -341,7 +344,7 @@ impl Assembly {
         open.pictures = open.pictures.saturating_add(1);
         if picture.idr {
             open.keyframes = open.keyframes.saturating_add(1);
-            open.idr = Some(Idr {
+            open.idr = self.keep_idrs.then(|| Idr {
                 data: picture.data.clone(),
                 length_bytes: picture.length_bytes,
                 sets: sets.clone(),

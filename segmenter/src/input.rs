@@ -7,6 +7,11 @@ use crate::aac::{AacConfig, AacError};
 use crate::avc::{AvcConfig, NAL_IDR, NAL_PPS, NAL_SPS, Nals, nal_type};
 use crate::timeline::SampleClock;
 
+/// A header with bytes of its own: it is kept for long, and what came with it in one buffer is not.
+fn alone(header: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(header)
+}
+
 /// The H.264 track.
 #[derive(Debug)]
 pub(crate) struct VideoInput {
@@ -32,7 +37,7 @@ impl VideoInput {
         let config = AvcConfig::parse(header)?;
         Ok(Self {
             config,
-            header: header.clone(),
+            header: alone(header),
             next: None,
         })
     }
@@ -43,7 +48,7 @@ impl VideoInput {
             return Ok(());
         }
         let config = AvcConfig::parse(header)?;
-        self.header = header.clone();
+        self.header = alone(header);
         self.config.length_bytes = config.length_bytes;
         self.next = (config.sets != self.config.sets).then_some(config);
         Ok(())
@@ -120,7 +125,7 @@ impl AudioInput {
         Ok(Self {
             program_config: Bytes::copy_from_slice(&config.program_config),
             clock: SampleClock::new(config.sample_rate, config.frame_samples),
-            header: header.clone(),
+            header: alone(header),
             next: None,
             config,
         })
@@ -132,7 +137,7 @@ impl AudioInput {
             return Ok(());
         }
         let config = AacConfig::parse(header)?;
-        self.header = header.clone();
+        self.header = alone(header);
         self.next = (config != self.config).then_some(config);
         Ok(())
     }

@@ -54,7 +54,7 @@ pub struct Segment {
     pub start_ms: i64,
     /// EXT-X-TARGETDURATION of the stream, fixed by its first segment.
     pub target_duration_s: u32,
-    /// The newest IDR in it: what a thumbnail needs.
+    /// The newest IDR in it, for a [`Segmenter::keeping_idrs`]: what freezing needs.
     pub idr: Option<Idr>,
     /// Coded pictures in it.
     pub pictures: u32,
@@ -272,6 +272,14 @@ impl Segmenter {
             assembly: Assembly::new(&config, resume),
             refused: None,
         }
+    }
+
+    /// The same, whose segments tell their newest IDR. That keeps the message it came in, and whatever
+    /// shares its memory, for a segment's length.
+    #[must_use]
+    pub fn keeping_idrs(mut self) -> Self {
+        self.assembly.keep_idrs = true;
+        self
     }
 
     /// Takes one tag; at most one copy of its payload is made, into the open segment. Outputs

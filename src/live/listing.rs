@@ -219,7 +219,7 @@ impl Stream {
                 let tracks = ingest.air.tracks();
                 self.common.gauges.set(&self.uid, segment, tracks);
             }
-            self.see(segment, ingest.air.tracks());
+            self.see(segment, &name, ingest.air.tracks());
         }
     }
 

@@ -65,7 +65,7 @@ use crate::{
 use archive::Health;
 use audience::Audience;
 use gauges::Gauges;
-use memory::{Found, Memory, Spare};
+use memory::{Memory, Spare};
 use picture::Studio;
 use reads::Reads;
 use recording::Recordings;
@@ -373,19 +373,9 @@ impl Live {
     /// Never listed or no longer fetchable, or the store fails.
     pub async fn segment(&self, uid: &StreamUid, name: &SegmentName) -> Result<Served, Missing> {
         let common = &self.inner.common;
-        let id = (uid.clone(), name.clone());
-        let found = common.memory().find(&id);
-        match found {
+        match common.live_segment(uid, name).await? {
+            Some(served) => Ok(served),
             None => common.recorded_segment(uid, name).await,
-            Some(Found::Here(served)) => Ok(served),
-            Some(Found::Stored) => {
-                let (body, _) = common.reads.get(&layout::segment(uid, name)).await?;
-                let body: Arc<[Bytes]> = Arc::new([body]);
-                common
-                    .memory_mut()
-                    .readmit(&id, body)
-                    .ok_or(Missing::NotFound)
-            }
         }
     }
 

@@ -174,7 +174,11 @@ impl OnAir {
     }
 
     fn segmenter(&self) -> Segmenter {
-        Segmenter::new(self.config.clone(), self.resume.clone())
+        let segmenter = Segmenter::new(self.config.clone(), self.resume.clone());
+        match self.show {
+            Show::Freeze => segmenter.keeping_idrs(),
+            Show::Card | Show::Film(_) => segmenter,
+        }
     }
 
     /// Takes the publisher's media: while the slate is on it is checked and dropped, until the

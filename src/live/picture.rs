@@ -10,23 +10,27 @@ use std::{
 };
 
 use bytes::Bytes;
-use segmenter::{Idr, Segment, Tracks, VideoTrack};
+use segmenter::{Segment, Tracks, VideoTrack};
 use tokio::sync::{Notify, oneshot};
 
-use super::{Served, layout, stream::Stream, thumbnail};
-use crate::error::{Error, Kind, Result};
+use super::{Served, layout, retold, stream::Stream, thumbnail};
+use crate::{
+    error::{Error, Kind, Result},
+    name::SegmentName,
+};
 
 /// What a picture is made of.
 #[derive(Clone, Debug)]
 enum Source {
-    /// Shares the bytes that came.
-    Idr(Idr),
+    /// Its first key frame.
+    Segment(SegmentName),
     /// There is nothing to decode, or too much.
     Card,
 }
 
 struct Job {
-    source: Source,
+    /// In Annex B; `None` is the card.
+    key_frame: Option<Vec<u8>>,
     made: oneshot::Sender<Vec<u8>>,
 }
 
@@ -51,19 +55,19 @@ impl Studio {
     }
 
     /// The picture as JPEG; `None` when too many wait.
-    async fn make(&self, source: Source) -> Option<Vec<u8>> {
+    async fn make(&self, key_frame: Option<Vec<u8>>) -> Option<Vec<u8>> {
         let (made, waits) = oneshot::channel();
-        self.jobs.try_send(Job { source, made }).ok()?;
+        self.jobs.try_send(Job { key_frame, made }).ok()?;
         waits.await.ok()
     }
 }
 
 /// Until nobody is there any more to ask.
 fn work(queue: &mpsc::Receiver<Job>) {
-    while let Ok(Job { source, made }) = queue.recv() {
-        let picture = || match &source {
-            Source::Idr(idr) => thumbnail::picture(&idr.annex_b()),
-            Source::Card => thumbnail::card(),
+    while let Ok(Job { key_frame, made }) = queue.recv() {
+        let picture = || match &key_frame {
+            Some(key_frame) => thumbnail::picture(key_frame),
+            None => thumbnail::card(),
         };
         let jpeg = catch_unwind(AssertUnwindSafe(picture)).unwrap_or_else(|_| thumbnail::card());
         let _ = made.send(jpeg);
@@ -130,19 +134,19 @@ impl Picture {
 
 impl Stream {
     /// Sees a segment of the publisher's media; the stream's first is pictured.
-    pub(super) fn see(self: &Arc<Self>, segment: &Segment, tracks: &Tracks) {
+    pub(super) fn see(self: &Arc<Self>, segment: &Segment, name: &SegmentName, tracks: &Tracks) {
         let too_big = |video: &VideoTrack| {
             u64::from(video.width) * u64::from(video.height) > thumbnail::PIXELS_MAX
         };
         let is_first = {
             let mut state = self.picture.state();
             let is_first = state.made_at.is_none();
-            match (&segment.idr, &tracks.video) {
-                (Some(_), Some(video)) if too_big(video) => state.newer = Some(Source::Card),
-                (Some(idr), _) => state.newer = Some(Source::Idr(idr.clone())),
+            match (segment.keyframes, &tracks.video) {
                 // Sound alone has the card, which does not change.
-                (None, None) if is_first => state.newer = Some(Source::Card),
-                (None, _) => {}
+                (0, None) if is_first => state.newer = Some(Source::Card),
+                (0, _) => {}
+                (_, Some(video)) if too_big(video) => state.newer = Some(Source::Card),
+                _ => state.newer = Some(Source::Segment(name.clone())),
             }
             is_first
         };
@@ -159,8 +163,7 @@ impl Stream {
         };
         let stream = Arc::clone(self);
         tokio::spawn(async move {
-            let jpeg = stream.common.studio.make(source).await;
-            let made = jpeg.map(|jpeg| {
+            let made = stream.make(source).await.map(|jpeg| {
                 let body = Bytes::from(jpeg);
                 let key = layout::thumbnail(&stream.uid);
                 stream.archive.latest(key, body.clone(), layout::THUMBNAIL);
@@ -168,6 +171,18 @@ impl Stream {
             });
             stream.picture.finish(made);
         });
+    }
+
+    /// The picture as JPEG; `None` when the segment cannot be had any more, or too many wait.
+    async fn make(&self, source: Source) -> Option<Vec<u8>> {
+        let key_frame = match source {
+            Source::Card => None,
+            Source::Segment(name) => {
+                let segment = self.common.live_segment(&self.uid, &name).await.ok()??;
+                retold::key_frame(&segment.body)
+            }
+        };
+        self.common.studio.make(key_frame).await
     }
 
     /// The thumbnail, made anew if it is due: waits for that at most `thumbnail.wait`, then shows the one
@@ -209,10 +224,10 @@ mod tests {
     async fn more_than_all_streams_can_want_is_refused() {
         let (jobs, queue) = mpsc::sync_channel(1);
         let studio = Studio { jobs };
-        let mut first = std::pin::pin!(studio.make(Source::Card));
+        let mut first = std::pin::pin!(studio.make(None));
         let waits = tokio::time::timeout(Duration::ZERO, &mut first).await;
         assert!(waits.is_err(), "nobody works yet");
-        assert!(studio.make(Source::Card).await.is_none());
+        assert!(studio.make(None).await.is_none());
         thread::spawn(move || work(&queue));
         assert!(first.await.unwrap().starts_with(&[0xff, 0xd8]));
     }

@@ -1,5 +1,5 @@
-//! What a restart needs of a stored segment, read back from its packets: its tracks, which a slate is
-//! made of, and the time at which it ends. Pure; it does not know which segment it is.
+//! What is read back from a segment's packets: its tracks, of which a slate is made after a restart, the time
+//! at which it ends, and its first key frame, for a thumbnail. Pure; it does not know which segment it is.
 
 use bytes::Bytes;
 use segmenter::{Tracks, aac::AacConfig, avc::AvcConfig};
@@ -81,6 +81,30 @@ pub(super) fn end_90k(ts: &[u8], duration_90k: u64) -> Option<u64> {
         }
     }
     Some(first?.wrapping_add(duration_90k) & ((1 << 33) - 1))
+}
+
+/// The first access unit that needs no other, as Annex B; of a segment in slices of whole packets.
+pub(super) fn key_frame(body: &[Bytes]) -> Option<Vec<u8>> {
+    let mut picture = First::default();
+    let packets = body.iter().flat_map(|slice| slice.chunks_exact(188));
+    for packet in packets {
+        let Some((pid, begins, payload)) = payload(packet) else {
+            continue;
+        };
+        let is_video = matches!(payload, [0, 0, 1, 0xe0..=0xef, ..]);
+        match picture.pid {
+            None if begins && is_video && random_access(packet) => picture.take(pid, true, payload),
+            Some(own) if own == pid && begins => break,
+            Some(own) if own == pid => picture.data.extend(payload),
+            _ => {}
+        }
+    }
+    picture.pid.map(|_| picture.data)
+}
+
+/// random_access_indicator (13818-1 2.4.3.5).
+fn random_access(packet: &[u8]) -> bool {
+    matches!(packet, [_, _, _, flags, length, field, ..] if flags & 0x20 != 0 && *length > 0 && field & 0x40 != 0)
 }
 
 /// DTS of a PES packet, or its PTS where that is the same (13818-1 2.4.3.6).
@@ -259,6 +283,26 @@ mod tests {
         assert_eq!(end_90k(&[], 1), None);
     }
 
+    #[test]
+    fn a_segments_key_frame_is_read_back_over_its_slices() {
+        let (_, body) = made(true, Some([0x11, 0x90]));
+        let start = [0, 0, 0, 1];
+        let delimiter = [9, 0xf0];
+        let sets: [&[u8]; 2] = [&SPS, &[0x68, 0xeb, 0xe3, 0xcb]];
+        let wanted = [&delimiter[..], sets[0], sets[1], &[0x65, 9]]
+            .map(|nal| [&start[..], nal].concat())
+            .concat();
+        for packets in 1..4 {
+            let slices: Vec<Bytes> = body
+                .chunks(188 * packets)
+                .map(Bytes::copy_from_slice)
+                .collect();
+            assert_eq!(key_frame(&slices), Some(wanted.clone()));
+        }
+        let (_, sound) = made(false, Some([0x11, 0x90]));
+        assert_eq!(key_frame(&[sound.into()]), None);
+    }
+
     proptest! {
         #[test]
         fn whatever_is_stored_it_does_not_panic(
@@ -269,6 +313,7 @@ mod tests {
             body.truncate(len.index(body.len()));
             tracks(&body);
             end_90k(&body, u64::MAX);
+            key_frame(&[body.into()]);
         }
     }
 }

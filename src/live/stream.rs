@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Peer, Refused, Rendered, Snapshot, StreamNow,
+    Missing, Peer, Refused, Rendered, Served, Snapshot, StreamNow,
     archive::{Archive, Fate, Health, Setup},
     audience::Audience,
     claim::Takeovers,
@@ -26,7 +26,7 @@ use super::{
     index::Index,
     layout,
     listing::{Pending, keep_ticking},
-    memory::{Id, Memory},
+    memory::{Found, Id, Memory},
     onair::OnAir,
     picture::{Picture, Studio},
     reads::Reads,
@@ -85,6 +85,28 @@ impl Common {
 
     pub(super) fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
         self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A segment of a window: from memory, else from the store. `None`: it is none's.
+    ///
+    /// # Errors
+    /// The store fails, or the segment left its window meanwhile.
+    pub(super) async fn live_segment(
+        &self,
+        uid: &StreamUid,
+        name: &SegmentName,
+    ) -> Result<Option<Served>, Missing> {
+        let id = (uid.clone(), name.clone());
+        let found = self.memory().find(&id);
+        match found {
+            None => Ok(None),
+            Some(Found::Here(served)) => Ok(Some(served)),
+            Some(Found::Stored) => {
+                let (body, _) = self.reads.get(&layout::segment(uid, name)).await?;
+                let read = self.memory_mut().readmit(&id, Arc::new([body]));
+                read.map(Some).ok_or(Missing::NotFound)
+            }
+        }
     }
 
     /// Tells listeners; none is no error.

@@ -13,7 +13,7 @@ const EXTENDED: u32 = 0xff_ffff;
 /// Payloads are cut out of blocks of this length, so that a message costs no allocation of its own; longer
 /// ones than half of it have one. A half-received message may hold its block: at most so much for each
 /// of [`Limits::chunk_streams`].
-const BLOCK_BYTES: usize = 64 * 1024;
+const BLOCK_BYTES: usize = 32 * 1024;
 /// Largest header: 3 bytes basic, 11 bytes message header, 4 bytes extended timestamp.
 pub const MAX_HEADER_BYTES: usize = 18;
 

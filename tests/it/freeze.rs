@@ -62,7 +62,7 @@ fn live<'a>(tags: impl Iterator<Item = &'a Tag>, resume: Option<Resume>) -> Live
         max_segment_ms: 10_000,
         segment_bytes: 16 << 20,
     };
-    let mut segmenter = Segmenter::new(config, resume);
+    let mut segmenter = Segmenter::new(config, resume).keeping_idrs();
     for tag in tags {
         segmenter.push(tag).unwrap();
     }
@@ -356,7 +356,7 @@ fn a_picture_that_is_refreshed_bit_by_bit_has_no_keyframes() {
         max_segment_ms: 1000,
         segment_bytes: 16 << 20,
     };
-    let mut segmenter = Segmenter::new(config, None);
+    let mut segmenter = Segmenter::new(config, None).keeping_idrs();
     for tag in clip::tags(&path) {
         segmenter.push(&tag).unwrap();
     }

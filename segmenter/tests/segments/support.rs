@@ -97,7 +97,7 @@ pub struct Run {
 }
 
 pub fn run(config: Config, resume: Option<Resume>, tags: &[Tag]) -> Run {
-    let mut segmenter = Segmenter::new(config, resume);
+    let mut segmenter = Segmenter::new(config, resume).keeping_idrs();
     let mut run = Run::default();
     for tag in tags {
         let result = segmenter.push(tag);

@@ -37,7 +37,7 @@ fn paused(tags: &[Tag]) -> (Tracks, Resume, Newest) {
         max_segment_ms: 2000,
         segment_bytes: 1 << 20,
     };
-    let mut segmenter = Segmenter::new(config, None);
+    let mut segmenter = Segmenter::new(config, None).keeping_idrs();
     for tag in tags {
         segmenter.push(tag).unwrap();
     }
