@@ -33,6 +33,8 @@ pub struct Request {
     pub content_type: Option<String>,
     /// The Accept header.
     pub accept: Option<String>,
+    /// The Accept-Language header.
+    pub accept_language: Option<String>,
     /// The body, within its limit.
     pub body: Bytes,
     /// The client, also behind a trusted proxy.

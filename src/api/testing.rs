@@ -35,6 +35,7 @@ pub(crate) fn request_of(method: &str, target: &str, kind: Option<&str>, body: &
         authorization: None,
         content_type: kind.map(str::to_owned),
         accept: None,
+        accept_language: None,
         body: Bytes::copy_from_slice(body),
         client: Ipv4Addr::LOCALHOST.into(),
         urls: Urls {

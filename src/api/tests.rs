@@ -390,6 +390,22 @@ async fn the_forms_own_answer_is_a_page() {
     let reply = site.api.answer(&sent).await;
     assert!(matches!(reply.content, Content::Html(_)));
     assert_eq!(reply.status, 200);
+    for (asked, language) in [
+        (None, "en"),
+        (Some("fr, es-CU;q=0.8, en;q=0.5"), "es"),
+        (Some("en-GB,es"), "en"),
+        (Some("e, *"), "en"),
+    ] {
+        sent.accept_language = asked.map(str::to_owned);
+        let reply = site.api.answer(&sent).await;
+        let Content::Html(html) = reply.content else {
+            unreachable!("the form gets a page");
+        };
+        assert!(
+            html.contains(&format!("lang=\"{language}\"")),
+            "{asked:?}: {html}"
+        );
+    }
     let hostile = "/reset/?token=%22%3E%3Cscript%3E";
     let reply = site.api.answer(&request("GET", hostile, "")).await;
     let Content::Html(html) = reply.content else {

@@ -83,6 +83,7 @@ where
         authorization: text(header::AUTHORIZATION),
         content_type: text(header::CONTENT_TYPE),
         accept: text(header::ACCEPT),
+        accept_language: text(header::ACCEPT_LANGUAGE),
         body,
         client: client::address(peer.ip(), &parts.headers, trusted),
         urls: urls(state, peer, parts),
