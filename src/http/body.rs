@@ -3,14 +3,14 @@
 //! know what the bytes are.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
 
 use super::activity::Ticket;
@@ -60,9 +60,9 @@ impl std::fmt::Debug for Reading {
     }
 }
 
-/// A cursor over shared slices.
+/// A cursor over shared slices; at a byte that is to be given, unless there is none.
 #[derive(Debug)]
-struct Slices {
+pub struct Slices {
     parts: Arc<[Bytes]>,
     /// Which slice is next, and where in it.
     part: usize,
@@ -92,23 +92,8 @@ impl Body {
 
     /// `range` of the concatenation of `parts`; what is past its end is not given.
     pub fn slices(parts: Arc<[Bytes]>, range: Range<u64>) -> Self {
-        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let end = range.end.min(len);
-        let mut skip = range.start.min(end);
-        let left = end - skip;
-        let mut part = 0;
-        while part < parts.len() && skip >= parts[part].len() as u64 {
-            skip -= parts[part].len() as u64;
-            part += 1;
-        }
         Self {
-            content: Content::Slices(Slices {
-                parts,
-                part,
-                // Smaller than the length of a slice in memory.
-                offset: skip as usize,
-                left,
-            }),
+            content: Content::Slices(Slices::new(parts, range)),
             ..Self::default()
         }
     }
@@ -140,6 +125,16 @@ impl Body {
     /// Nothing left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The bytes, if all are in memory.
+    pub fn at_hand(self) -> Option<Slices> {
+        match self.content {
+            Content::Empty => Some(Slices::none()),
+            Content::Text(text) => Some(Slices::one(text)),
+            Content::Slices(slices) => Some(slices),
+            Content::Download(_) => None,
+        }
     }
 
     /// The request lasts until this body is dropped; what it gives is told to the ticket.
@@ -184,24 +179,90 @@ impl Reading {
 }
 
 impl Slices {
+    fn new(parts: Arc<[Bytes]>, range: Range<u64>) -> Self {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let end = range.end.min(len);
+        let start = range.start.min(end);
+        let mut slices = Self {
+            parts,
+            part: 0,
+            offset: 0,
+            left: end,
+        };
+        slices.skip(start);
+        slices
+    }
+
+    /// No bytes.
+    pub fn none() -> Self {
+        Self::new(Arc::default(), 0..0)
+    }
+
+    /// One slice.
+    pub fn one(text: Bytes) -> Self {
+        Self::new(Arc::new([text]), 0..u64::MAX)
+    }
+
+    /// Goes on by so many of the bytes that are left.
+    fn skip(&mut self, bytes: u64) {
+        self.left -= bytes;
+        let mut bytes = bytes;
+        while let Some(part) = self.parts.get(self.part) {
+            let rest = (part.len() - self.offset) as u64;
+            if bytes < rest {
+                // Smaller than the length of a slice in memory.
+                self.offset += bytes as usize;
+                return;
+            }
+            bytes -= rest;
+            self.part += 1;
+            self.offset = 0;
+        }
+    }
+
     /// The next piece.
     fn next(&mut self) -> Option<Bytes> {
-        while self.left > 0 {
-            let part = self.parts.get(self.part)?;
-            let rest = part.len() - self.offset;
-            if rest == 0 {
-                self.part += 1;
-                self.offset = 0;
+        let len = self.chunk().len().min(PIECE_BYTES);
+        let part = self.parts.get(self.part).filter(|_| len > 0)?;
+        let piece = part.slice(self.offset..self.offset + len);
+        self.skip(len as u64);
+        Some(piece)
+    }
+}
+
+impl Buf for Slices {
+    fn remaining(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let part = self.parts.get(self.part).map_or(&[][..], |part| part);
+        let rest = &part[self.offset..];
+        &rest[..rest.len().min(self.remaining())]
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        let (mut offset, mut left, mut count) = (self.offset, self.remaining(), 0);
+        for part in self.parts.iter().skip(self.part) {
+            let rest = &part[offset..];
+            let piece = &rest[..rest.len().min(left)];
+            offset = 0;
+            if piece.is_empty() {
                 continue;
             }
-            let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let take = rest.min(PIECE_BYTES).min(wanted);
-            let piece = part.slice(self.offset..self.offset + take);
-            self.offset += take;
-            self.left -= take as u64;
-            return Some(piece);
+            let Some(slot) = into.get_mut(count) else {
+                break;
+            };
+            *slot = IoSlice::new(piece);
+            left -= piece.len();
+            count += 1;
         }
-        None
+        count
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.remaining(), "no more than there is");
+        self.skip(bytes as u64);
     }
 }
 
