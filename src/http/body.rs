@@ -220,6 +220,30 @@ impl Slices {
         }
     }
 
+    /// The slices of the next piece: as many whole ones as are not too much together, or a part of the
+    /// first. The kernel frees what was acknowledged only between two calls, so that larger pieces cost
+    /// more; and each call ends with a packet that is not full.
+    pub fn piece<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        let (mut offset, mut left, mut count) = (self.offset, PIECE_BYTES, 0);
+        let mut rest = self.remaining();
+        for part in self.parts.iter().skip(self.part) {
+            let whole = &part[offset..];
+            let slice = &whole[..whole.len().min(rest).min(PIECE_BYTES)];
+            offset = 0;
+            if slice.is_empty() {
+                continue;
+            }
+            if slice.len() > left || count == into.len() {
+                break;
+            }
+            into[count] = IoSlice::new(slice);
+            left -= slice.len();
+            rest -= slice.len();
+            count += 1;
+        }
+        count
+    }
+
     /// The next piece.
     fn next(&mut self) -> Option<Bytes> {
         let len = self.chunk().len().min(PIECE_BYTES);
@@ -239,25 +263,6 @@ impl Buf for Slices {
         let part = self.parts.get(self.part).map_or(&[][..], |part| part);
         let rest = &part[self.offset..];
         &rest[..rest.len().min(self.remaining())]
-    }
-
-    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
-        let (mut offset, mut left, mut count) = (self.offset, self.remaining(), 0);
-        for part in self.parts.iter().skip(self.part) {
-            let rest = &part[offset..];
-            let piece = &rest[..rest.len().min(left)];
-            offset = 0;
-            if piece.is_empty() {
-                continue;
-            }
-            let Some(slot) = into.get_mut(count) else {
-                break;
-            };
-            *slot = IoSlice::new(piece);
-            left -= piece.len();
-            count += 1;
-        }
-        count
     }
 
     fn advance(&mut self, bytes: usize) {
@@ -365,6 +370,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_of_slices_are_the_whole_and_never_too_large(
+            lengths in prop::collection::vec(prop_oneof![0usize..9, 0..PIECE_BYTES * 3], 0..5),
+            start in 0u64..400_000,
+            room in 1usize..4,
+        ) {
+            let parts: Arc<[Bytes]> = lengths.iter().map(|&len| vec![len as u8; len].into()).collect();
+            let whole = parts.concat();
+            let expected = whole.get(start as usize..).unwrap_or(&[]);
+            let mut body = Body::slices(parts, start..u64::MAX).at_hand().unwrap();
+            let mut given = vec![];
+            while body.has_remaining() {
+                let mut slices = vec![IoSlice::new(&[]); room];
+                let count = body.piece(&mut slices);
+                let piece: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+                prop_assert!((1..=PIECE_BYTES).contains(&piece.len()));
+                // The socket may take less.
+                let taken = piece.len().div_ceil(2);
+                given.extend_from_slice(&piece[..taken]);
+                body.advance(taken);
+            }
+            prop_assert!(given == expected);
+        }
+
         #[test]
         fn any_range_of_any_slices_is_that_range(
             lengths in prop::collection::vec(0usize..20, 0..6),

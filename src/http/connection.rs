@@ -52,8 +52,14 @@ pub async fn serve<S>(
         write: limits.http_write_timeout,
     };
     let activity = Activity::new(patience, server.meter.bytes());
-    let (server_too, activity_too) = (server.clone(), activity.clone());
-    let mut express = Express::new(stream, peer, server_too, activity_too, stop.clone());
+    let mut express = Express::new(
+        stream,
+        peer,
+        server.clone(),
+        activity.clone(),
+        seat.clone(),
+        stop.clone(),
+    );
     let short = watched(
         Pin::new(&mut express),
         |way| way.get_mut().leave(),

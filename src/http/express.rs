@@ -1,9 +1,10 @@
-//! The short way of nearly all requests under `/live`: playlists and segments that are in memory, asked
-//! for in HTTP/1.1 by a head that came whole and has nothing unusual. Such an answer is made where the
-//! request was read and leaves in one call to the kernel; between requests the connection holds no
-//! buffer. Anything else goes to hyper with all bytes from the request's first on, for good. It does not
-//! know how answers are decided: `delivery` does, for both ways.
+//! The short way of nearly all requests under `/live`: those in HTTP/1.1 whose head came whole and has
+//! nothing unusual. A playlist or segment in memory is answered where the request was read, and leaves in
+//! one call to the kernel; between requests the connection holds no buffer. Any other request goes to
+//! hyper with all bytes from its first on, for good. It does not know how answers are decided:
+//! `delivery` and the server do, for both ways.
 
+mod answer;
 mod head;
 mod sending;
 mod text;
@@ -19,7 +20,6 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use hyper::{Method, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::watch,
@@ -33,19 +33,15 @@ use self::{
 };
 use super::{
     Server,
-    activity::Activity,
+    activity::{Activity, Ticket},
     body::Slices,
-    client, delivery,
-    meter::Label,
-    route::{self, Playlist, Route},
+    listener::Seat,
+    reply::Answer,
+    route::{self, Route},
 };
-use crate::{live::Rendered, name::Rendition};
 
 /// A head that is not whole within so many bytes is hyper's.
 const HEAD_BYTES: usize = 4096;
-/// A body up to this is copied behind its head: for so few bytes that is cheaper than telling the kernel
-/// of two places.
-const COPIED_BYTES: usize = 16 * 1024;
 
 thread_local! {
     /// Where answers are put together; what was not sent at once is copied out of it.
@@ -67,32 +63,22 @@ pub struct Express<S> {
     peer: SocketAddr,
     server: Arc<Server>,
     activity: Arc<Activity>,
+    seat: Arc<Seat>,
     stop: watch::Receiver<bool>,
+    /// What was read after the request that is waited for or being answered.
+    read: Vec<u8>,
+    waiting: Option<Box<Waiting>>,
     sending: Option<Box<Sending>>,
     leaving: bool,
 }
 
-/// What became of the request that some bytes begin with.
-enum Step {
-    /// Answered; it had so many bytes. What did not leave is in `sending`.
-    Answered(usize),
-    /// It is hyper's.
-    Unusual,
-    /// The socket is broken.
-    Broken(io::Error),
-}
-
-/// An answer but for its beginning, which is in the text already.
-struct Rest {
-    label: Label,
-    status: StatusCode,
-    body: Content,
-}
-
-enum Content {
-    Nothing,
-    Text(Bytes),
-    Slices(Slices),
+/// A request whose answer is not at hand: it may need the store.
+struct Waiting {
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    began: Instant,
+    close: bool,
+    /// The client is not still meanwhile: we are.
+    _ticket: Ticket,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Express<S> {
@@ -103,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Express<S> {
         peer: SocketAddr,
         server: Arc<Server>,
         activity: Arc<Activity>,
+        seat: Arc<Seat>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -110,7 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Express<S> {
             peer,
             server,
             activity,
+            seat,
             stop,
+            read: Vec::new(),
+            waiting: None,
             sending: None,
             leaving: false,
         }
@@ -128,68 +118,110 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Express<S> {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
         loop {
+            if let Some(waiting) = &mut self.waiting {
+                let answer = ready!(waiting.answer.as_mut().poll(cx));
+                if let Some(waiting) = self.waiting.take() {
+                    self.conclude(cx, *waiting, answer)?;
+                }
+            }
             if let Some(sending) = &mut self.sending {
                 ready!(sending.poll(&mut self.stream, &self.activity, cx))?;
                 self.leaving |= sending.close;
-                let read = std::mem::take(&mut sending.read);
                 self.sending = None;
-                if !read.is_empty() && !self.leaving {
-                    return Poll::Ready(Ok(End::Handed(read)));
-                }
             }
             if self.leaving {
                 ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
                 return Poll::Ready(Ok(End::Over));
             }
-            // On the stack, so that a connection which waits has none.
-            let mut space = [const { MaybeUninit::uninit() }; HEAD_BYTES];
-            let mut buf = ReadBuf::uninit(&mut space);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
-            let mut read = buf.filled();
-            self.leaving = read.is_empty();
-            while !read.is_empty() && !self.leaving {
-                match self.step(cx, read) {
-                    Step::Answered(len) => read = &read[len..],
-                    Step::Unusual => return Poll::Ready(Ok(End::Handed(read.to_vec()))),
-                    Step::Broken(error) => return Poll::Ready(Err(error)),
-                }
-                if let Some(sending) = &mut self.sending {
-                    sending.read = read.to_vec();
-                    break;
-                }
+            let handed = if self.read.is_empty() {
+                // On the stack, so that a connection which waits has none.
+                let mut space = [const { MaybeUninit::uninit() }; HEAD_BYTES];
+                let mut buf = ReadBuf::uninit(&mut space);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+                self.leaving = buf.filled().is_empty();
+                self.answer(cx, buf.filled())?
+            } else {
+                let read = std::mem::take(&mut self.read);
+                self.answer(cx, &read)?
+            };
+            if let Some(read) = handed {
+                return Poll::Ready(Ok(End::Handed(read)));
             }
         }
     }
 
-    /// Answers the request at the beginning of `read`.
-    fn step(&mut self, cx: &mut Context<'_>, read: &[u8]) -> Step {
+    /// Answers the requests in `read`, up to one whose answer does not leave at once. What is hyper's
+    /// is given back.
+    fn answer(&mut self, cx: &mut Context<'_>, mut read: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        while !read.is_empty() && !self.leaving {
+            if self.waiting.is_some() || self.sending.is_some() {
+                self.read = read.to_vec();
+                break;
+            }
+            match self.step(cx, read)? {
+                Some(len) => read = &read[len..],
+                None => return Ok(Some(read.to_vec())),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Answers the request at the beginning of `read`, which has so many bytes; `None`: it is hyper's.
+    fn step(&mut self, cx: &mut Context<'_>, read: &[u8]) -> io::Result<Option<usize>> {
         let mut room = [const { MaybeUninit::uninit() }; FIELDS];
         let Some(head) = Head::parse(read, &mut room) else {
-            return Step::Unusual;
+            return Ok(None);
         };
         let began = Instant::now();
         TEXT.with_borrow_mut(|text| {
             text.clear();
-            let Some(rest) = self.answer(&head, text) else {
-                return Step::Unusual;
-            };
             let close = head.close || self.is_stopping();
-            text::end(text, close);
-            let Rest {
-                label,
-                status,
-                body,
-            } = rest;
+            let Some(begun) = answer::begin(&self.server, self.peer, &head, close, text) else {
+                return Ok(self.ask(&head, began));
+            };
+            let (label, status) = (begun.label, begun.status);
             self.server.meter.answered(label, status);
-            let answered = (status, None);
             let asked = (&head.method, head.path, &head);
             let took = began.elapsed();
-            self.server.log(label, self.peer, asked, answered, took);
-            match self.send(cx, began, text, body, close) {
-                Ok(()) => Step::Answered(head.len),
-                Err(error) => Step::Broken(error),
-            }
+            self.server
+                .log(label, self.peer, asked, (status, None), took);
+            self.send(cx, began, text, begun.copied, begun.body, close)?;
+            Ok(Some(head.len))
         })
+    }
+
+    /// Has a request answered in its time, if it is one under `/live` and not for a whole recording, whose
+    /// body is read while it is sent.
+    fn ask(&mut self, head: &Head<'_, '_>, began: Instant) -> Option<usize> {
+        let route = route::parse(&head.method, head.path);
+        if !route::is_live(head.path) || matches!(route, Ok(Route::Recording(..))) {
+            return None;
+        }
+        let request = head.to_request()?;
+        let (server, peer, seat) = (self.server.clone(), self.peer, self.seat.clone());
+        let answer = async move { server.answer(peer, &seat, request).await };
+        self.waiting = Some(Box::new(Waiting {
+            answer: Box::pin(answer),
+            began,
+            close: head.close,
+            _ticket: self.activity.begin(false),
+        }));
+        Some(head.len)
+    }
+
+    /// Sends the answer that was waited for.
+    fn conclude(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting: Waiting,
+        answer: Answer,
+    ) -> io::Result<()> {
+        let close = waiting.close || self.leaving || self.is_stopping();
+        let mut text = text::begin(&answer);
+        text::end(&mut text, close);
+        let body = answer.into_body().at_hand();
+        let body = body.ok_or_else(|| io::Error::other("a body that is not at hand"))?;
+        self.send(cx, waiting.began, &text, 0, Some(body), close)
     }
 
     fn is_stopping(&self) -> bool {
@@ -197,113 +229,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Express<S> {
         self.stop.has_changed().unwrap_or(true) && *self.stop.borrow()
     }
 
-    /// Begins the answer to a request in `text`; `None`: another way has to be asked.
-    fn answer(&self, head: &Head<'_, '_>, text: &mut Vec<u8>) -> Option<Rest> {
-        match route::playlist(head.path) {
-            Some(playlist) => self.playlist(head, &playlist, text),
-            None => self.segment(head, text),
-        }
-    }
-
-    fn playlist(
-        &self,
-        head: &Head<'_, '_>,
-        playlist: &Playlist<'_>,
-        text: &mut Vec<u8>,
-    ) -> Option<Rest> {
-        let state = &self.server.state;
-        let snapshot = state.live.snapshot_named(playlist.uid)?;
-        let rendered: &Rendered = if playlist.media {
-            let trusted = &state.config.http.trusted_proxies;
-            snapshot.seen_by(client::address(self.peer.ip(), head, trusted));
-            &snapshot.media
-        } else {
-            &snapshot.multivariant
-        };
-        let choice = delivery::choose(head, rendered);
-        let which = [playlist.media, choice.gzip, choice.fresh];
-        let index = which
-            .into_iter()
-            .fold(0, |n, bit| n << 1 | usize::from(bit));
-        let beginning = snapshot.heads[index].get_or_init(|| {
-            let mut answer = delivery::chosen(choice, rendered, snapshot.max_age_s);
-            super::conclude(&Method::GET, Label::Playlist, &mut answer);
-            text::begin(&answer).into()
-        });
-        text.extend_from_slice(beginning);
-        let (status, body) = if choice.fresh {
-            (StatusCode::NOT_MODIFIED, Content::Nothing)
-        } else if head.method == Method::HEAD {
-            (StatusCode::OK, Content::Nothing)
-        } else if choice.gzip {
-            (StatusCode::OK, Content::Text(rendered.gzip().clone()))
-        } else {
-            (StatusCode::OK, Content::Text(rendered.plain.clone()))
-        };
-        Some(Rest {
-            label: Label::Playlist,
-            status,
-            body,
-        })
-    }
-
-    fn segment(&self, head: &Head<'_, '_>, text: &mut Vec<u8>) -> Option<Rest> {
-        let Ok(Route::Segment(uid, rendition, name)) = route::parse(&head.method, head.path) else {
-            return None;
-        };
-        if rendition != Rendition::source() {
-            return None;
-        }
-        let served = self.server.state.live.segment_here(&uid, &name)?;
-        let mut answer = delivery::segment(&head.method, head, &served);
-        super::conclude(&head.method, Label::Segment, &mut answer);
-        text.append(&mut text::begin(&answer));
-        Some(Rest {
-            label: Label::Segment,
-            status: answer.status(),
-            body: Content::Slices(answer.into_body().at_hand()?),
-        })
-    }
-
-    /// Sends an answer, or as much of it as goes at once.
+    /// Sends `text`, of which `copied` bytes are of the body, and then the rest of the body, or as much
+    /// of them as goes at once.
     fn send(
         &mut self,
         cx: &mut Context<'_>,
         began: Instant,
-        text: &mut Vec<u8>,
-        body: Content,
+        text: &[u8],
+        copied: usize,
+        body: Option<Slices>,
         close: bool,
     ) -> io::Result<()> {
-        let (copied, body) = match body {
-            Content::Nothing => (0, Slices::none()),
-            Content::Text(body) if body.len() <= COPIED_BYTES => {
-                text.extend_from_slice(&body);
-                (body.len(), Slices::none())
-            }
-            Content::Text(body) => (0, Slices::one(body)),
-            Content::Slices(slices) => (0, slices),
-        };
-        let sent = match poll_write(&mut self.stream, cx, text, &body) {
+        let sent = match poll_write(&mut self.stream, cx, text, body.as_ref()) {
             Poll::Ready(sent) => sent?,
             Poll::Pending => 0,
         };
-        let is_flushed =
-            |stream: &mut S, cx: &mut Context<'_>| match Pin::new(stream).poll_flush(cx) {
-                Poll::Ready(flushed) => flushed.map(|()| true),
-                Poll::Pending => Ok(false),
-            };
-        let len = text.len() + body.remaining();
-        if sent == len && is_flushed(&mut self.stream, cx)? {
-            self.activity.exchanged(began, copied + body.remaining());
-            self.leaving |= close;
-            return Ok(());
+        let rest = body.as_ref().map_or(0, Slices::remaining);
+        if sent == text.len() + rest {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(flushed) => {
+                    flushed?;
+                    self.activity.exchanged(began, copied + rest);
+                    self.leaving |= close;
+                    return Ok(());
+                }
+                Poll::Pending => {}
+            }
         }
         let mut sending = Sending {
             text: Bytes::copy_from_slice(&text[sent.min(text.len())..]),
-            body,
+            body: body.unwrap_or_else(Slices::none),
             ticket: self.activity.begin(false),
             close,
-            read: Vec::new(),
         };
         let of_body = sent.saturating_sub(text.len());
         sending.body.advance(of_body);

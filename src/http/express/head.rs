@@ -3,8 +3,10 @@
 
 use std::mem::MaybeUninit;
 
+use bytes::Bytes;
+use http_body_util::Empty;
 use httparse::{Header, Request, Status};
-use hyper::{Method, header::HeaderName};
+use hyper::{Method, Request as HyperRequest, header::HeaderName};
 
 use crate::http::fields::Fields;
 
@@ -32,7 +34,9 @@ pub type Room<'b> = [MaybeUninit<Header<'b>>; FIELDS];
 pub struct Head<'b, 'r> {
     /// GET or HEAD.
     pub method: Method,
-    /// As sent, without the query.
+    /// As sent.
+    pub target: &'b str,
+    /// The same without the query.
     pub path: &'b str,
     /// The connection ends with the answer.
     pub close: bool,
@@ -58,13 +62,26 @@ impl<'b, 'r> Head<'b, 'r> {
             return None;
         }
         let close = usual(request.headers)?;
+        let target = request.path?;
         Some(Self {
             method,
-            path: path(request.path?)?,
+            target,
+            path: path(target)?,
             close,
             len,
             fields: request.headers,
         })
+    }
+
+    /// The request as hyper would give it; `None`: hyper would not.
+    pub fn to_request(&self) -> Option<HyperRequest<Empty<Bytes>>> {
+        let mut request = HyperRequest::builder()
+            .method(self.method.clone())
+            .uri(self.target);
+        for field in self.fields {
+            request = request.header(field.name, field.value);
+        }
+        request.body(Empty::new()).ok()
     }
 }
 
@@ -185,6 +202,13 @@ mod tests {
         let name = hyper::header::ACCEPT;
         assert_eq!(head.values(&name).collect::<Vec<_>>(), [&b"a"[..], b"\xff"]);
         assert_eq!(head.first(&hyper::header::RANGE), None);
+        let request = head.to_request().unwrap();
+        assert_eq!(request.headers().get_all(&name).iter().count(), 2);
+        assert_eq!(
+            (request.method(), request.uri().path()),
+            (&Method::GET, "/a")
+        );
+        assert_eq!(request.version(), hyper::Version::HTTP_11);
     }
 
     proptest! {

@@ -28,8 +28,6 @@ pub struct Sending {
     pub ticket: Ticket,
     /// The connection ends then.
     pub close: bool,
-    /// What was read after the request.
-    pub read: Vec<u8>,
 }
 
 impl Sending {
@@ -54,7 +52,7 @@ impl Sending {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while self.text.has_remaining() || self.body.has_remaining() {
-            let sent = ready!(poll_write(stream, cx, &self.text, &self.body))?;
+            let sent = ready!(poll_write(stream, cx, &self.text, Some(&self.body)))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -71,20 +69,20 @@ impl Sending {
     }
 }
 
-/// Hands over `text` and as much of `body` as goes at once.
+/// Hands over `text` and a piece of `body`.
 pub fn poll_write<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
     text: &[u8],
-    body: &Slices,
+    body: Option<&Slices>,
 ) -> Poll<io::Result<usize>> {
-    if !body.has_remaining() {
+    let Some(body) = body.filter(|body| body.has_remaining()) else {
         return Pin::new(stream).poll_write(cx, text);
-    }
+    };
     let mut slices = [IoSlice::new(&[]); SLICES];
     slices[0] = IoSlice::new(text);
     let first = usize::from(!text.is_empty());
-    let count = first + body.chunks_vectored(&mut slices[first..]);
+    let count = first + body.piece(&mut slices[first..]);
     Pin::new(stream).poll_write_vectored(cx, &slices[..count])
 }
 
@@ -126,7 +124,6 @@ mod tests {
                     body: Body::slices(parts, 0..u64::MAX).at_hand().unwrap(),
                     ticket: activity.begin(false),
                     close: false,
-                    read: vec![],
                 };
                 let send = async {
                     std::future::poll_fn(|cx| sending.poll(&mut near, &activity, cx)).await.unwrap();
