@@ -15,12 +15,11 @@ pub const FIELDS: usize = 48;
 
 /// Fields that change what follows on the connection, or what is answered, in ways that only hyper
 /// knows.
-const UNUSUAL: [&str; 8] = [
+const UNUSUAL: [&str; 7] = [
     "content-length",
     "expect",
     "http2-settings",
     "keep-alive",
-    "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
