@@ -207,6 +207,11 @@ fn requests_in_a_row_cut_anywhere_are_answered_alike() {
             .map(|(request, path)| REQUESTS[*request].replace("{path}", &paths[*path]))
             .collect();
         text += close;
+        // Hyper ends a connection with an answer if nobody read the body and it has not come yet: what
+        // is answered after a body that is cut off depends on the moment.
+        if text.contains("abc") {
+            cuts.clear();
+        }
         cuts.sort_unstable();
         let (mut rest, mut pieces) = (text.as_bytes(), vec![]);
         for cut in cuts {
