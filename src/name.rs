@@ -1,7 +1,11 @@
 //! Names, parsed once at the edge: whoever holds one need not check it again. It does not know
 //! whether what is named exists.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -153,6 +157,13 @@ pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system has a random source");
     bytes
+}
+
+/// A uid is looked up by its text; both have the same hash.
+impl Borrow<str> for StreamUid {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for SegmentName {

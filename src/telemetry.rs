@@ -69,7 +69,7 @@ pub async fn keep_up(handle: PrometheusHandle) {
 }
 
 /// Counters and what `/metrics` says beside each; `rtmp` describes its own.
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 26] = [
     (
         "cauce_abandoned_segments_total",
         "Segments that the store never took, given up",
@@ -86,6 +86,10 @@ const COUNTERS: [(&str, &str); 25] = [
     (
         "cauce_http_connections_cut_total",
         "HTTP connections refused or ended by the server, by reason",
+    ),
+    (
+        "cauce_http_handed_over_total",
+        "HTTP connections that asked for more than the short way of playlists and segments answers",
     ),
     ("cauce_http_requests_total", "Answers by route and status"),
     (

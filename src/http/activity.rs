@@ -92,7 +92,12 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+        self.at(Instant::now())
+    }
+
+    fn at(&self, time: Instant) -> u64 {
+        let since = time.duration_since(self.accepted).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
     }
 
     /// Bytes came.
@@ -110,6 +115,13 @@ impl Activity {
         } else if self.blocked.load(Relaxed) == 0 {
             self.blocked.store(self.now(), Relaxed);
         }
+    }
+
+    /// A request came whole at `time`, and its answer left at once with `bytes` of a body.
+    pub fn exchanged(&self, time: Instant, bytes: usize) {
+        self.served.store(true, Relaxed);
+        self.rested.store(self.at(time), Relaxed);
+        self.sent.increment(bytes as u64);
     }
 
     /// A request's head is complete; it lasts as long as the ticket.
@@ -245,6 +257,17 @@ mod tests {
     async fn between_requests_it_may_rest_longer() {
         let activity = Activity::new(PATIENCE, Counter::noop());
         drop(activity.begin(false));
+        pass(74).await;
+        assert!(activity.check().is_ok());
+        pass(1).await;
+        assert_eq!(activity.check(), Err(Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_is_a_request() {
+        let activity = Activity::new(PATIENCE, Counter::noop());
+        pass(9).await;
+        activity.exchanged(Instant::now(), 7);
         pass(74).await;
         assert!(activity.check().is_ok());
         pass(1).await;

@@ -3,14 +3,14 @@
 //! know what the bytes are.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
 
 use super::activity::Ticket;
@@ -60,9 +60,9 @@ impl std::fmt::Debug for Reading {
     }
 }
 
-/// A cursor over shared slices.
+/// A cursor over shared slices; at a byte that is to be given, unless there is none.
 #[derive(Debug)]
-struct Slices {
+pub struct Slices {
     parts: Arc<[Bytes]>,
     /// Which slice is next, and where in it.
     part: usize,
@@ -92,23 +92,8 @@ impl Body {
 
     /// `range` of the concatenation of `parts`; what is past its end is not given.
     pub fn slices(parts: Arc<[Bytes]>, range: Range<u64>) -> Self {
-        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let end = range.end.min(len);
-        let mut skip = range.start.min(end);
-        let left = end - skip;
-        let mut part = 0;
-        while part < parts.len() && skip >= parts[part].len() as u64 {
-            skip -= parts[part].len() as u64;
-            part += 1;
-        }
         Self {
-            content: Content::Slices(Slices {
-                parts,
-                part,
-                // Smaller than the length of a slice in memory.
-                offset: skip as usize,
-                left,
-            }),
+            content: Content::Slices(Slices::new(parts, range)),
             ..Self::default()
         }
     }
@@ -140,6 +125,16 @@ impl Body {
     /// Nothing left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The bytes, if all are in memory.
+    pub fn at_hand(self) -> Option<Slices> {
+        match self.content {
+            Content::Empty => Some(Slices::none()),
+            Content::Text(text) => Some(Slices::one(text)),
+            Content::Slices(slices) => Some(slices),
+            Content::Download(_) => None,
+        }
     }
 
     /// The request lasts until this body is dropped; what it gives is told to the ticket.
@@ -184,24 +179,95 @@ impl Reading {
 }
 
 impl Slices {
-    /// The next piece.
-    fn next(&mut self) -> Option<Bytes> {
-        while self.left > 0 {
-            let part = self.parts.get(self.part)?;
-            let rest = part.len() - self.offset;
-            if rest == 0 {
-                self.part += 1;
-                self.offset = 0;
+    fn new(parts: Arc<[Bytes]>, range: Range<u64>) -> Self {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let end = range.end.min(len);
+        let start = range.start.min(end);
+        let mut slices = Self {
+            parts,
+            part: 0,
+            offset: 0,
+            left: end,
+        };
+        slices.skip(start);
+        slices
+    }
+
+    /// No bytes.
+    pub fn none() -> Self {
+        Self::new(Arc::default(), 0..0)
+    }
+
+    /// One slice.
+    pub fn one(text: Bytes) -> Self {
+        Self::new(Arc::new([text]), 0..u64::MAX)
+    }
+
+    /// Goes on by so many of the bytes that are left.
+    fn skip(&mut self, bytes: u64) {
+        self.left -= bytes;
+        let mut bytes = bytes;
+        while let Some(part) = self.parts.get(self.part) {
+            let rest = (part.len() - self.offset) as u64;
+            if bytes < rest {
+                // Smaller than the length of a slice in memory.
+                self.offset += bytes as usize;
+                return;
+            }
+            bytes -= rest;
+            self.part += 1;
+            self.offset = 0;
+        }
+    }
+
+    /// The slices of the next piece: as many whole ones as are not too much together, or a part of the
+    /// first. The kernel frees what was acknowledged only between two calls, so that larger pieces cost
+    /// more; and each call ends with a packet that is not full.
+    pub fn piece<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        let (mut offset, mut left, mut count) = (self.offset, PIECE_BYTES, 0);
+        let mut rest = self.remaining();
+        for part in self.parts.iter().skip(self.part) {
+            let whole = &part[offset..];
+            let slice = &whole[..whole.len().min(rest).min(PIECE_BYTES)];
+            offset = 0;
+            if slice.is_empty() {
                 continue;
             }
-            let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
-            let take = rest.min(PIECE_BYTES).min(wanted);
-            let piece = part.slice(self.offset..self.offset + take);
-            self.offset += take;
-            self.left -= take as u64;
-            return Some(piece);
+            if slice.len() > left || count == into.len() {
+                break;
+            }
+            into[count] = IoSlice::new(slice);
+            left -= slice.len();
+            rest -= slice.len();
+            count += 1;
         }
-        None
+        count
+    }
+
+    /// The next piece.
+    fn next(&mut self) -> Option<Bytes> {
+        let len = self.chunk().len().min(PIECE_BYTES);
+        let part = self.parts.get(self.part).filter(|_| len > 0)?;
+        let piece = part.slice(self.offset..self.offset + len);
+        self.skip(len as u64);
+        Some(piece)
+    }
+}
+
+impl Buf for Slices {
+    fn remaining(&self) -> usize {
+        usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        let part = self.parts.get(self.part).map_or(&[][..], |part| part);
+        let rest = &part[self.offset..];
+        &rest[..rest.len().min(self.remaining())]
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.remaining(), "no more than there is");
+        self.skip(bytes as u64);
     }
 }
 
@@ -304,6 +370,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_of_slices_are_the_whole_and_never_too_large(
+            lengths in prop::collection::vec(prop_oneof![0usize..9, 0..PIECE_BYTES * 3], 0..5),
+            start in 0u64..400_000,
+            room in 1usize..4,
+        ) {
+            let parts: Arc<[Bytes]> = lengths.iter().map(|&len| vec![len as u8; len].into()).collect();
+            let whole = parts.concat();
+            let expected = whole.get(start as usize..).unwrap_or(&[]);
+            let mut body = Body::slices(parts, start..u64::MAX).at_hand().unwrap();
+            let mut given = vec![];
+            while body.has_remaining() {
+                let mut slices = vec![IoSlice::new(&[]); room];
+                let count = body.piece(&mut slices);
+                let piece: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+                prop_assert!((1..=PIECE_BYTES).contains(&piece.len()));
+                // The socket may take less.
+                let taken = piece.len().div_ceil(2);
+                given.extend_from_slice(&piece[..taken]);
+                body.advance(taken);
+            }
+            prop_assert!(given == expected);
+        }
+
         #[test]
         fn any_range_of_any_slices_is_that_range(
             lengths in prop::collection::vec(0usize..20, 0..6),

@@ -9,25 +9,28 @@ use std::{
     },
 };
 
-use hyper::header::HeaderMap;
+use hyper::header::HeaderName;
 
+use super::fields::{Fields, text};
 use crate::config::Network;
+
+/// What proxies say whom they ask for.
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The most forwarded addresses that are followed: more proxies than anyone has in a row.
 const MAX_HOPS: usize = 16;
 
 /// The address of the client behind `peer`: the last one in X-Forwarded-For that is not itself a
 /// trusted proxy. What an untrusted peer says of itself does not count.
-pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub fn address(peer: IpAddr, headers: &impl Fields, trusted: &[Network]) -> IpAddr {
     let mut client = peer.to_canonical();
     if trusted.is_empty() {
         return client;
     }
     let hops = headers
-        .get_all("x-forwarded-for")
-        .iter()
+        .values(&FORWARDED_FOR)
         .rev()
-        .flat_map(|value| value.to_str().unwrap_or("").rsplit(','))
+        .flat_map(|value| text(value).unwrap_or("").rsplit(','))
         .take(MAX_HOPS);
     for hop in hops {
         if !contains(trusted, client) {
@@ -75,7 +78,7 @@ pub fn request_id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::{HeaderMap, HeaderValue};
 
     use super::*;
 

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hyper::header::{self, HeaderMap};
+use hyper::header;
+
+use super::fields::{Fields, text};
 
 /// What a Range header asks of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +23,12 @@ pub enum Wanted {
 
 /// Whether the client's copy is the current one, so that 304 is the answer (RFC 9110 13.2.2):
 /// `If-Modified-Since` counts only without `If-None-Match`.
-pub fn not_modified(headers: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
-    let mut tags = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
+pub fn not_modified(headers: &impl Fields, etag: &str, modified: SystemTime) -> bool {
+    let mut tags = headers.values(&header::IF_NONE_MATCH).peekable();
     if tags.peek().is_some() {
-        return tags.any(|value| {
-            value
-                .to_str()
-                .is_ok_and(|list| none_match_lists(list, etag))
-        });
+        return tags.any(|value| text(value).is_some_and(|list| none_match_lists(list, etag)));
     }
-    date(headers, header::IF_MODIFIED_SINCE).is_some_and(|since| whole_second(modified) <= since)
+    date(headers, &header::IF_MODIFIED_SINCE).is_some_and(|since| whole_second(modified) <= since)
 }
 
 /// Whether an `If-None-Match` value names `etag`, by the weak comparison (RFC 9110 8.8.3.2).
@@ -59,17 +57,15 @@ fn none_match_lists(list: &str, etag: &str) -> bool {
 
 /// What part of an object of `len` bytes is asked for (RFC 9110 14.2). Several ranges, another
 /// unit, bad syntax or a failed `If-Range` give the whole: all of these are allowed to be ignored.
-pub fn wanted(headers: &HeaderMap, etag: &str, modified: SystemTime, len: u64) -> Wanted {
-    let mut values = headers.get_all(header::RANGE).iter();
+pub fn wanted(headers: &impl Fields, etag: &str, modified: SystemTime, len: u64) -> Wanted {
+    let mut values = headers.values(&header::RANGE);
     let (Some(value), None) = (values.next(), values.next()) else {
         return Wanted::Whole;
     };
     if !if_range_holds(headers, etag, modified) {
         return Wanted::Whole;
     }
-    value
-        .to_str()
-        .map_or(Wanted::Whole, |text| parse_range(text, len))
+    text(value).map_or(Wanted::Whole, |text| parse_range(text, len))
 }
 
 /// One `bytes=` range against an object of `len` bytes.
@@ -109,23 +105,23 @@ fn number(digits: &str) -> Option<u64> {
 }
 
 /// `If-Range` (RFC 9110 13.1.5): a strong tag or the exact date; absent, it holds.
-fn if_range_holds(headers: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
-    let Some(value) = headers.get(header::IF_RANGE) else {
+fn if_range_holds(headers: &impl Fields, etag: &str, modified: SystemTime) -> bool {
+    let Some(value) = headers.first(&header::IF_RANGE) else {
         return true;
     };
-    if value.as_bytes() == etag.as_bytes() {
+    if value == etag.as_bytes() {
         return true;
     }
-    date(headers, header::IF_RANGE).is_some_and(|since| whole_second(modified) == since)
+    date(headers, &header::IF_RANGE).is_some_and(|since| whole_second(modified) == since)
 }
 
 /// Whether gzip is the better answer to `Accept-Encoding` (RFC 9110 12.5.3).
-pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub fn accepts_gzip(headers: &impl Fields) -> bool {
     let mut gzip = None;
     let mut identity = None;
     let mut any = None;
-    for value in headers.get_all(header::ACCEPT_ENCODING) {
-        for item in value.to_str().unwrap_or("").split(',') {
+    for value in headers.values(&header::ACCEPT_ENCODING) {
+        for item in text(value).unwrap_or("").split(',') {
             let mut fields = item.split(';');
             let coding = fields.next().unwrap_or("").trim();
             let weight = fields.find_map(quality).unwrap_or(1000);
@@ -153,8 +149,8 @@ fn quality(parameter: &str) -> Option<u16> {
 }
 
 /// A header that is an HTTP date.
-fn date(headers: &HeaderMap, name: header::HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+fn date(headers: &impl Fields, name: &header::HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(text(headers.first(name)?)?).ok()
 }
 
 /// Last-Modified has no fractions: comparisons may not see any either.
@@ -167,7 +163,7 @@ fn whole_second(time: SystemTime) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::{HeaderName, HeaderValue};
+    use hyper::header::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,8 +1,10 @@
-//! One connection, from its first byte to its close: HTTP/1.1, or HTTP/2 when the client begins
-//! with its preface. It does not know what is asked or answered.
+//! One connection, from its first byte to its close: the short way as long as it lasts, then hyper's,
+//! which is HTTP/1.1 or, when the client begins with its preface, HTTP/2. It does not know what is
+//! asked or answered.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc};
 
+use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -19,6 +21,7 @@ use super::{
     Server,
     activity::{Activity, Patience},
     body::Body,
+    express::{End, Express},
     listener::Seat,
     meter,
     socket::Socket,
@@ -49,41 +52,64 @@ pub async fn serve<S>(
         write: limits.http_write_timeout,
     };
     let activity = Activity::new(patience, server.meter.bytes());
-    let socket = TokioIo::new(Socket::new(stream, activity.clone()));
+    let mut express = Express::new(
+        stream,
+        peer,
+        server.clone(),
+        activity.clone(),
+        seat.clone(),
+        stop.clone(),
+    );
+    let short = watched(
+        Pin::new(&mut express),
+        |way| way.get_mut().leave(),
+        peer,
+        &activity,
+        &mut stop,
+    );
+    let Some(End::Handed(read)) = short.await else {
+        return;
+    };
+    server.meter.handed_over();
     // Shared by the requests of one connection: counting what all connections share, for each request,
     // would move that between the processors.
     let client = Arc::new(Client {
-        server: server.clone(),
-        activity: activity.clone(),
+        server,
+        activity,
         peer,
         seat,
     });
-    let service = service_fn(move |request| answer(client.clone(), request));
-    let builder = builder(limits.http_header_bytes);
-    let connection = builder.serve_connection_with_upgrades(socket, service);
-    tokio::pin!(connection);
+    // Boxed: a connection that never comes here has no room for it.
+    Box::pin(client.serve(express.into_stream(), read.into(), &mut stop)).await;
+}
+
+/// Goes on with `way` until it ends, which is told, or is overdue; when `stop` turns true, `leave`
+/// tells it to end.
+async fn watched<F: Future>(
+    mut way: Pin<&mut F>,
+    leave: impl Fn(Pin<&mut F>),
+    peer: SocketAddr,
+    activity: &Activity,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<F::Output> {
     let look = sleep_until(Instant::now());
     tokio::pin!(look);
     let mut stopping = false;
     loop {
         tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%peer, %error, "connection broken");
-                }
-                return;
-            }
+            biased;
+            ended = way.as_mut() => return Some(ended),
             () = look.as_mut() => match activity.check() {
                 Ok(next) => look.as_mut().reset(next),
                 Err(overdue) => {
                     debug!(%peer, reason = overdue.as_str(), "connection ended");
                     meter::cut(overdue.as_str());
-                    return;
+                    return None;
                 }
             },
-            () = super::stopped(&mut stop), if !stopping => {
+            () = super::stopped(stop), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                leave(way.as_mut());
             }
         }
     }
@@ -95,6 +121,31 @@ struct Client {
     activity: Arc<Activity>,
     peer: SocketAddr,
     seat: Arc<Seat>,
+}
+
+impl Client {
+    /// Hyper's way; `read` was read from `stream` already.
+    async fn serve<S>(self: Arc<Self>, stream: S, read: Bytes, stop: &mut watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let socket = Socket::new(stream, self.activity.clone(), read);
+        let (activity, peer) = (self.activity.clone(), self.peer);
+        let builder = builder(self.server.state.config.limits.http_header_bytes);
+        let service = service_fn(move |request| answer(self.clone(), request));
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
+        tokio::pin!(connection);
+        let ended = watched(
+            connection,
+            |way| way.graceful_shutdown(),
+            peer,
+            &activity,
+            stop,
+        );
+        if let Some(Err(error)) = ended.await {
+            debug!(%peer, %error, "connection broken");
+        }
+    }
 }
 
 /// One request; its ticket goes with the answer's body.

@@ -4,14 +4,15 @@
 use std::{ops::Range, time::SystemTime};
 
 use hyper::{
-    HeaderMap, Method, Response, StatusCode,
+    Method, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
 
 use super::{
     body::Body,
     conditional::{self, Wanted},
-    reply::{Answer, refusal, set, set_text},
+    fields::Fields,
+    reply::{Answer, HOST_WANTED, refusal, set, set_text},
     route::{READ_LIVE, RouteError},
 };
 use crate::live::{Download, Missing, Rendered, Served};
@@ -25,16 +26,40 @@ const BRIEFLY: &str = "max-age=1";
 /// Of a playlist's answer, so that the map does not grow twice under way.
 const HEADERS: usize = 12;
 
-/// A playlist, gzip or plain as the client takes it. While it is live `max_age_s` is half a target
-/// duration: a cache that asks so often never serves one that is a whole segment old.
-pub fn playlist(request: &HeaderMap, rendered: &Rendered, max_age_s: u32) -> Answer {
+/// What of a playlist a request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The compressed text.
+    pub gzip: bool,
+    /// The client has it: 304.
+    pub fresh: bool,
+}
+
+/// Gzip or plain, as the client takes it, unless it has that.
+pub fn choose(request: &impl Fields, rendered: &Rendered) -> Choice {
     let gzip = conditional::accepts_gzip(request);
-    let etag = if gzip {
+    let etag = etag(rendered, gzip);
+    let fresh = conditional::not_modified(request, etag, rendered.modified);
+    Choice { gzip, fresh }
+}
+
+fn etag(rendered: &Rendered, gzip: bool) -> &str {
+    if gzip {
         &rendered.etag_gzip
     } else {
         &rendered.etag
-    };
-    let fresh = conditional::not_modified(request, etag, rendered.modified);
+    }
+}
+
+/// A playlist, as [`choose`] says.
+pub fn playlist(request: &impl Fields, rendered: &Rendered, max_age_s: u32) -> Answer {
+    chosen(choose(request, rendered), rendered, max_age_s)
+}
+
+/// The playlist that was chosen. While it is live `max_age_s` is half a target duration: a cache that
+/// asks so often never serves one that is a whole segment old.
+pub fn chosen(choice: Choice, rendered: &Rendered, max_age_s: u32) -> Answer {
+    let Choice { gzip, fresh } = choice;
     let mut answer = if fresh {
         not_modified()
     } else if gzip {
@@ -49,7 +74,7 @@ pub fn playlist(request: &HeaderMap, rendered: &Rendered, max_age_s: u32) -> Ans
         header::CACHE_CONTROL,
         &format!("public, max-age={max_age_s}"),
     );
-    validators(&mut answer, etag, rendered.modified);
+    validators(&mut answer, etag(rendered, gzip), rendered.modified);
     if !fresh {
         set(
             &mut answer,
@@ -64,7 +89,7 @@ pub fn playlist(request: &HeaderMap, rendered: &Rendered, max_age_s: u32) -> Ans
 }
 
 /// A segment, or the part of it that is asked for.
-pub fn segment(method: &Method, request: &HeaderMap, served: &Served) -> Answer {
+pub fn segment(method: &Method, request: &impl Fields, served: &Served) -> Answer {
     let media = Media {
         len: served.len,
         etag: &served.etag,
@@ -77,7 +102,7 @@ pub fn segment(method: &Method, request: &HeaderMap, served: &Served) -> Answer 
 }
 
 /// A recording as one file, or the part of it that is asked for.
-pub fn recording(method: &Method, request: &HeaderMap, download: Download) -> Answer {
+pub fn recording(method: &Method, request: &impl Fields, download: Download) -> Answer {
     let etag = download.etag.clone();
     let media = Media {
         len: download.len,
@@ -101,7 +126,7 @@ impl Media<'_> {
     fn answer(
         &self,
         method: &Method,
-        request: &HeaderMap,
+        request: &impl Fields,
         body: impl FnOnce(Range<u64>) -> Body,
     ) -> Answer {
         let wanted = if method == Method::GET {
@@ -135,7 +160,7 @@ impl Media<'_> {
 }
 
 /// A thumbnail.
-pub fn thumbnail(request: &HeaderMap, served: &Served) -> Answer {
+pub fn thumbnail(request: &impl Fields, served: &Served) -> Answer {
     let fresh = conditional::not_modified(request, &served.etag, served.modified);
     let mut answer = if fresh {
         not_modified()
@@ -161,6 +186,13 @@ pub fn missing(missing: Missing) -> Answer {
             answer
         }
     }
+}
+
+/// A request that does not say which host it is for.
+pub fn unclear() -> Answer {
+    let mut answer = plain(StatusCode::BAD_REQUEST, HOST_WANTED);
+    set(&mut answer, header::CACHE_CONTROL, "no-store");
+    answer
 }
 
 /// A path under `/live` that leads nowhere.

@@ -88,6 +88,7 @@ const STATUSES: [(u16, &str); 18] = [
 pub struct Meter {
     requests: [[OnceLock<Counter>; STATUSES.len()]; Label::COUNT],
     bytes: Counter,
+    handed: Counter,
     connections: Gauge,
 }
 
@@ -97,6 +98,7 @@ impl Meter {
         Self {
             requests: Default::default(),
             bytes: counter!("cauce_http_bytes_total"),
+            handed: counter!("cauce_http_handed_over_total"),
             connections: gauge!("cauce_http_connections"),
         }
     }
@@ -118,6 +120,11 @@ impl Meter {
     /// Counts body bytes.
     pub fn bytes(&self) -> Counter {
         self.bytes.clone()
+    }
+
+    /// Counts a connection that went from the short way to hyper's.
+    pub fn handed_over(&self) {
+        self.handed.increment(1);
     }
 
     /// How many connections there are.

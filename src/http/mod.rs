@@ -1,5 +1,5 @@
 //! HTTP: what is answered to whom. Around it: the accept loop (`listener`), one connection
-//! (`connection`, `socket`, `activity`), paths (`route`), answers (`delivery`, `reply`, `probe`,
+//! (`connection`, `express`, `socket`, `activity`), paths (`route`), answers (`delivery`, `reply`, `probe`,
 //! `body`), the API's document (`docs`), the way to the REST API (`rest`). It does not know how segments are made.
 
 mod activity;
@@ -10,6 +10,8 @@ mod conditional;
 mod connection;
 mod delivery;
 mod docs;
+mod express;
+mod fields;
 mod listener;
 mod meter;
 mod probe;
@@ -27,7 +29,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::{
-    Method, Request, StatusCode, body::Body as HttpBody, header, http::request::Parts,
+    Method, Request, StatusCode, Version, body::Body as HttpBody, header, http::request::Parts,
     upgrade::OnUpgrade,
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -35,6 +37,7 @@ use tracing::{debug, info, warn};
 
 use self::{
     body::Body,
+    fields::Fields,
     listener::Seat,
     meter::{Label, Meter},
     reply::Answer,
@@ -121,6 +124,13 @@ impl Server {
         let upgrade = request.extensions.remove::<OnUpgrade>();
         let path = request.uri.path();
         let (label, mut answer) = match route::parse(&request.method, path) {
+            _ if !names_its_host(&request) => {
+                if route::is_live(path) {
+                    (Label::Live, delivery::unclear())
+                } else {
+                    (Label::Unknown, unclear())
+                }
+            }
             Ok(Route::Socket(uid)) => {
                 let connection = (upgrade, seat.clone());
                 let answer = upgrade::answer(&self.state, peer, &request, uid, connection);
@@ -134,15 +144,12 @@ impl Server {
                 (Label::Api, Box::pin(answer).await)
             }
         };
-        if label.is_live() {
-            delivery::share(&mut answer);
-        } else {
-            let id = client::request_id();
-            reply::set_text(&mut answer, REQUEST_ID, &id);
-        }
-        finish(&request.method, &mut answer);
+        conclude(&request.method, label, &mut answer);
         self.meter.answered(label, answer.status());
-        self.log(label, peer, &request, &answer, began.elapsed());
+        let asked = (&request.method, path, &request.headers);
+        let id = answer.headers().get(REQUEST_ID);
+        let answered = (answer.status(), id.and_then(|id| id.to_str().ok()));
+        self.log(label, peer, asked, answered, began.elapsed());
         answer
     }
 
@@ -224,32 +231,31 @@ impl Server {
         &self,
         label: Label,
         peer: SocketAddr,
-        request: &Parts,
-        answer: &Answer,
+        (method, path, headers): (&Method, &str, &impl Fields),
+        (status, request_id): (StatusCode, Option<&str>),
         took: Duration,
     ) {
-        let status = answer.status();
         let failed = status.is_server_error() && label != Label::Probe;
         macro_rules! line {
             ($level:ident) => {
                 $level!(
                     client = %client::address(
                         peer.ip(),
-                        &request.headers,
+                        headers,
                         &self.state.config.http.trusted_proxies,
                     ),
-                    method = %request.method,
-                    path = request.uri.path(),
+                    method = %method,
+                    path,
                     status = status.as_u16(),
                     took_ms = took.as_millis() as u64,
                     route = label.as_str(),
-                    request_id = answer.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()),
+                    request_id,
                     "request"
                 )
             };
         }
         // What programs poll is no news.
-        let polled = label == Label::Api && request.method == Method::GET && status.is_success();
+        let polled = label == Label::Api && method == Method::GET && status.is_success();
         if failed || took >= SLOW {
             line!(warn);
         } else if matches!(label, Label::Page | Label::Api | Label::Unknown) && !polled {
@@ -285,6 +291,32 @@ fn refused(error: RouteError) -> Answer {
         reply::set(&mut answer, header::ALLOW, allow);
     }
     answer
+}
+
+/// Whether a request says, once, which host it is for (RFC 9112 3.2). HTTP/2 says it in another way,
+/// and HTTP/1.0 need not.
+fn names_its_host(request: &Parts) -> bool {
+    let hosts = request.headers.get_all(header::HOST).iter().count();
+    match request.version {
+        Version::HTTP_11 => hosts == 1,
+        _ => hosts <= 1,
+    }
+}
+
+/// The answer to one that does not, outside `/live`.
+fn unclear() -> Answer {
+    let status = StatusCode::BAD_REQUEST;
+    reply::error(status, reply::HOST_WANTED, "bad_request")
+}
+
+/// What answers have that does not depend on what they are.
+fn conclude(method: &Method, label: Label, answer: &mut Answer) {
+    if label.is_live() {
+        delivery::share(answer);
+    } else {
+        reply::set_text(answer, REQUEST_ID, &client::request_id());
+    }
+    finish(method, answer);
 }
 
 /// Says the length, and keeps only it for HEAD (RFC 9110 9.3.2). A 204 or 304 has none.

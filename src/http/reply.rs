@@ -9,6 +9,9 @@ use hyper::{
 
 use super::{assets::Asset, body::Body, conditional, route::RouteError};
 
+/// What a request without a host, or with two, is told (RFC 9112 3.2).
+pub const HOST_WANTED: &str = "One Host field is needed.";
+
 /// A whole answer.
 pub type Answer = Response<Body>;
 

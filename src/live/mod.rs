@@ -38,10 +38,8 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool,
-    },
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
     time::SystemTime,
 };
 
@@ -54,6 +52,7 @@ use tokio::{
 
 pub use publisher::Publisher;
 pub use recording::Download;
+pub use snapshot::{Rendered, Snapshot};
 
 use crate::{
     config::{Backend, Config},
@@ -63,9 +62,8 @@ use crate::{
     name::{SegmentName, StreamUid},
 };
 use archive::Health;
-use audience::Audience;
 use gauges::Gauges;
-use memory::{Memory, Spare};
+use memory::{Found, Memory, Spare};
 use picture::Studio;
 use reads::Reads;
 use recording::Recordings;
@@ -189,44 +187,6 @@ pub struct Ingest {
     pub dropped: Option<u64>,
     /// Share of them in the newest segment, 0 to 1.
     pub missing: f64,
-}
-
-/// A rendered playlist, made once per version.
-#[derive(Clone, Debug)]
-pub struct Rendered {
-    /// The text.
-    pub plain: Bytes,
-    /// The text compressed, once somebody asked: see [`Rendered::gzip`].
-    pub gzip: OnceLock<Bytes>,
-    /// Quoted strong entity tag of `plain`, like `"1f2e-6"`; the gzip variant's ends in `-gz"`.
-    pub etag: String,
-    /// Quoted strong entity tag of `gzip`.
-    pub etag_gzip: String,
-    /// When this version was made.
-    pub modified: SystemTime,
-}
-
-/// What viewers read: immutable, swapped whole.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The multivariant playlist.
-    pub multivariant: Arc<Rendered>,
-    /// The media playlist of `source`.
-    pub media: Rendered,
-    /// EXT-X-TARGETDURATION.
-    pub target_duration_s: u32,
-    /// The playlist has its ENDLIST.
-    pub ended: bool,
-    /// Seconds that a cache may keep the playlists.
-    pub max_age_s: u32,
-    audience: Arc<Audience>,
-}
-
-impl Snapshot {
-    /// Counts `address` among the viewers: it fetched the media playlist. Takes no lock.
-    pub fn seen_by(&self, address: IpAddr) {
-        self.audience.seen(address);
-    }
 }
 
 /// A segment's or thumbnail's bytes as served.
@@ -362,9 +322,23 @@ impl Live {
 
     /// What viewers of `uid` read now; `None` before the first segment and after the end's time.
     pub fn snapshot(&self, uid: &StreamUid) -> Option<Arc<Snapshot>> {
+        self.snapshot_named(uid.as_str())
+    }
+
+    /// The same for a name that may be no uid: no stream has such a one.
+    pub fn snapshot_named(&self, uid: &str) -> Option<Arc<Snapshot>> {
         let streams = self.inner.streams();
         let snapshot = streams.get(uid)?.snapshot.borrow();
         snapshot.as_ref().map(Arc::clone)
+    }
+
+    /// A segment that is in memory; `None` says nothing of the store.
+    pub fn segment_here(&self, uid: &StreamUid, name: &SegmentName) -> Option<Served> {
+        let id = (uid.clone(), name.clone());
+        match self.inner.common.memory().find(&id)? {
+            Found::Here(served) => Some(served),
+            Found::Stored => None,
+        }
     }
 
     /// A segment: from memory, else from the store, single-flight; also of a recording.

@@ -92,6 +92,7 @@ impl Recording {
                 target_duration_s,
                 ended: true,
                 max_age_s: layout::RECORDING_MAX_AGE_S,
+                heads: Default::default(),
                 audience: Arc::new(Audience::new(0)),
             }),
         }

@@ -1,7 +1,12 @@
 //! Playlists as viewers get them: rendered once per version, and compressed once if a viewer wants it
 //! so. It does not know who reads them or when they change.
 
-use std::{io::Write, sync::OnceLock, time::SystemTime};
+use std::{
+    io::Write,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -11,7 +16,7 @@ use segmenter::{
 };
 use sha2::{Digest, Sha256};
 
-use super::Rendered;
+use super::audience::Audience;
 
 /// Rates that encoders mean when what was counted is within 0.5 % of them.
 const COMMON_FPS: [f64; 12] = [
@@ -20,6 +25,49 @@ const COMMON_FPS: [f64; 12] = [
 
 /// Where the multivariant playlist finds the media playlist.
 const MEDIA_URI: &str = "source/index.m3u8";
+
+/// A rendered playlist, made once per version.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The text.
+    pub plain: Bytes,
+    /// The text compressed, once somebody asked: see [`Rendered::gzip`].
+    pub gzip: OnceLock<Bytes>,
+    /// Quoted strong entity tag of `plain`, like `"1f2e-6"`; the gzip variant's ends in `-gz"`.
+    pub etag: String,
+    /// Quoted strong entity tag of `gzip`.
+    pub etag_gzip: String,
+    /// When this version was made.
+    pub modified: SystemTime,
+}
+
+/// What viewers read: immutable, swapped whole.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The multivariant playlist.
+    pub multivariant: Arc<Rendered>,
+    /// The media playlist of `source`.
+    pub media: Rendered,
+    /// EXT-X-TARGETDURATION.
+    pub target_duration_s: u32,
+    /// The playlist has its ENDLIST.
+    pub ended: bool,
+    /// Seconds that a cache may keep the playlists.
+    pub max_age_s: u32,
+    /// Whoever delivers this keeps here what its answers begin with; each is written once.
+    pub heads: Heads,
+    pub(super) audience: Arc<Audience>,
+}
+
+/// Beginnings of answers: of two playlists, whole or unchanged, plain or gzip.
+pub type Heads = [OnceLock<Box<[u8]>>; 8];
+
+impl Snapshot {
+    /// Counts `address` among the viewers: it fetched the media playlist. Takes no lock.
+    pub fn seen_by(&self, address: IpAddr) {
+        self.audience.seen(address);
+    }
+}
 
 impl Rendered {
     /// Names the version by its content, so that tags differ whenever bytes do, also across restarts.

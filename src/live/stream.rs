@@ -307,6 +307,7 @@ impl Stream {
             target_duration_s,
             ended,
             max_age_s: layout::playlist_max_age_s(target_duration_s),
+            heads: Default::default(),
             audience: Arc::clone(&self.audience),
         })));
     }

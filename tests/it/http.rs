@@ -3,6 +3,8 @@
 
 use std::{io::Read, process::Command, time::Duration};
 
+use cauce::config::Config;
+
 use crate::support::{
     Clip, Encoder, Key, Server,
     http::{Reply, raw, send},
@@ -20,7 +22,15 @@ pub struct Fixture {
 
 /// Publishes it.
 pub fn fixture() -> Fixture {
-    let server = Server::with(|config| config.rtmp.idle_timeout = Duration::from_secs(600));
+    fixture_with(|_| {})
+}
+
+/// The same on a server changed by `edit`.
+pub fn fixture_with(edit: impl FnOnce(&mut Config)) -> Fixture {
+    let server = Server::with(|config| {
+        config.rtmp.idle_timeout = Duration::from_secs(600);
+        edit(config);
+    });
     let stream = server.create();
     let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
     encoder.send_all(&Clip::Plain.tags());

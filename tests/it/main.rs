@@ -10,6 +10,7 @@ mod channels;
 mod commands;
 mod crash;
 mod deploy;
+mod express;
 mod frames;
 mod freeze;
 mod full_disk;

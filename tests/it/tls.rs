@@ -157,6 +157,41 @@ fn encoders_and_players_come_by_tls_and_are_told_so() {
 }
 
 #[test]
+fn a_player_has_the_short_way_inside_tls_too() {
+    let authority = Authority::new();
+    let server = server(&authority.issue("first"));
+    let site = format!("https://{}", server.http);
+    let stream = server.create();
+    let mut encoder = Encoder::publish(server.rtmp, "live", &stream.key).unwrap();
+    encoder.send_all(&Clip::Plain.tags());
+    let folder = format!("{site}/live/{}/source", stream.uid);
+    let playlist = until("a segment", 20, || {
+        let text = curl(&authority, &["--http2", &format!("{folder}/index.m3u8")]);
+        text.contains(".ts").then_some(text)
+    });
+    let name = playlist.lines().find(|line| line.ends_with(".ts")).unwrap();
+    let segment = format!("{folder}/{name}");
+    let handed = || {
+        let metrics = curl(&authority, &["--http2", &format!("{site}/metrics")]);
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix("cauce_http_handed_over_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let before = handed();
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (a, b, c) = (file("a"), file("b"), file("c"));
+    curl(
+        &authority,
+        &["--http1.1", "-o", &a, &segment, "-o", &b, &segment],
+    );
+    assert_eq!(handed() - before, 1, "who asks for it");
+    curl(&authority, &["--http2", "-o", &c, &segment]);
+    let [a, b, c] = [a, b, c].map(|file| fs::read(file).unwrap());
+    assert!(a == c && b == c && !c.is_empty());
+}
+
+#[test]
 fn rooms_open_by_wss() {
     let authority = Authority::new();
     let server = server(&authority.issue("first"));

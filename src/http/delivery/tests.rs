@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 
 use super::*;
 
