@@ -10,6 +10,8 @@ use crate::ts::PACKET;
 
 /// Bytes of a slab, just below 64 KiB.
 pub(crate) const SLAB_BYTES: usize = 348 * PACKET;
+/// A slab with fewer bytes in it is not kept for them, but they are copied out of it.
+const KEPT_BYTES: usize = SLAB_BYTES / 4 * 3;
 /// Slabs kept while nobody uses them, 4 MiB; more go back to the allocator.
 const FREE_SLABS: usize = 64;
 
@@ -39,11 +41,11 @@ impl Slabs {
         used.unwrap_or_else(|| Vec::with_capacity(SLAB_BYTES))
     }
 
-    /// What was written. A full slab comes back when its last reader is gone; any other at once, and what
-    /// is in it moves, so that it holds no more memory than it has bytes.
+    /// What was written. A slab comes back when its last reader is gone; one with little in it at once, and
+    /// that moves, so that no more memory is held than a third more than there are bytes.
     pub(crate) fn seal(&'static self, slab: Vec<u8>) -> Bytes {
-        if slab.len() == SLAB_BYTES {
-            return Bytes::from_owner(Full(slab, self));
+        if slab.len() >= KEPT_BYTES {
+            return Bytes::from_owner(Read(slab, self));
         }
         let bytes = Bytes::copy_from_slice(&slab);
         self.give_back(slab);
@@ -60,15 +62,15 @@ impl Slabs {
 }
 
 /// A slab that is read.
-struct Full(Vec<u8>, &'static Slabs);
+struct Read(Vec<u8>, &'static Slabs);
 
-impl AsRef<[u8]> for Full {
+impl AsRef<[u8]> for Read {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl Drop for Full {
+impl Drop for Read {
     fn drop(&mut self) {
         self.1.give_back(std::mem::take(&mut self.0));
     }
@@ -82,16 +84,19 @@ mod tests {
     fn what_was_written_stays_and_its_memory_comes_back() {
         static SLABS: Slabs = Slabs::new();
         let mut slab = SLABS.take();
-        slab.resize(SLAB_BYTES, 7);
+        slab.resize(KEPT_BYTES, 7);
         let full = SLABS.seal(slab);
         let part = full.slice(5..9);
         drop(full);
         assert_eq!(SLABS.free().len(), 0, "somebody still reads it");
         let mut slab = SLABS.take();
-        slab.extend([1, 2, 3]);
+        slab.resize(KEPT_BYTES - 1, 3);
         let short = SLABS.seal(slab);
         assert_eq!(SLABS.free().len(), 1);
-        assert_eq!((&part[..], &short[..]), (&[7; 4][..], &[1, 2, 3][..]));
+        assert_eq!(
+            (&part[..], &short[..]),
+            (&[7; 4][..], &[3; KEPT_BYTES - 1][..])
+        );
         drop(part);
         assert_eq!(SLABS.free().len(), 2);
         let again = SLABS.take();
