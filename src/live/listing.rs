@@ -212,7 +212,10 @@ impl Stream {
         meters::segment(bytes);
         tracing::debug!(stream = %self.uid, session = next.session.as_str(), segment = %name, bytes,
             discontinuity = segment.discontinuity, slate = next.piece.slate, "segment listed");
-        if !next.piece.slate {
+        if next.piece.slate {
+            // While what came before it can still be had.
+            self.take_picture();
+        } else {
             // Not when it is the last of a session that is over or silent.
             let session = ingest.session.as_ref().map(|session| &session.id);
             if session == Some(&next.session) && !ingest.air.is_waiting() {

@@ -1,5 +1,5 @@
-//! When a stream's thumbnail is made: with its first segment, and from then on when somebody asks for it
-//! and the one there is is older than `thumbnail.interval`, so that what nobody looks at costs nothing. It
+//! When a stream's thumbnail is made: with its first segment, and from then on when somebody asks for it, or a
+//! slate begins, and the one there is is older than `thumbnail.interval`: what nobody looks at costs nothing. It
 //! does not know how a picture is decoded (`thumbnail`).
 
 use std::{

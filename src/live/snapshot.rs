@@ -1,5 +1,5 @@
-//! Playlists as viewers get them: rendered once per version, and compressed once if a viewer wants it
-//! so. It does not know who reads them or when they change.
+//! Playlists as viewers get them: rendered once per version, compressed once if a viewer wants it so, and
+//! what goes with them to whoever delivers. It does not know when they change.
 
 use std::{
     io::Write,

@@ -293,6 +293,26 @@ async fn who_asks_late_gets_a_new_thumbnail_and_nobody_else_costs_one() {
 }
 
 #[tokio::test]
+async fn a_slate_leaves_a_picture_of_what_was_before_it() {
+    let world = World::new(|config| config.thumbnail_interval = Duration::ZERO).await;
+    let uid = world.stream().await;
+    let mut feed = world.publish(&uid).await;
+    feed.segments(1).await;
+    let first = thumbnail(&world.live, &uid).await;
+    let stream = world.live.inner.stream(&uid).unwrap();
+    let key = Key::new(&format!("{uid}/thumbnail.jpg")).unwrap();
+    stream.archive.idle().await;
+    let stored = world.store.get(&key, None).await.unwrap();
+    feed.segments(1).await;
+    world.live.pause(&uid).await.unwrap();
+    while world.store.get(&key, None).await.unwrap().modified == stored.modified {
+        tokio::task::yield_now().await;
+    }
+    let second = world.live.thumbnail(&uid).await.unwrap();
+    assert!(second.modified > first.modified);
+}
+
+#[tokio::test]
 async fn who_waited_long_enough_for_a_new_thumbnail_gets_the_one_before() {
     let world = World::new(|config| {
         config.thumbnail_interval = Duration::ZERO;

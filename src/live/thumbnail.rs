@@ -1,4 +1,4 @@
-//! A stream's picture: its newest IDR decoded, scaled and encoded as JPEG, or a plain card. The
+//! A stream's picture: a key frame decoded, scaled and encoded as JPEG, or a plain card. The
 //! only module that names openh264 and jpeg-encoder; it does not know when or where it is shown.
 
 use jpeg_encoder::{ColorType, Encoder};
